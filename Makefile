@@ -1,0 +1,49 @@
+# Two commands do everything on a machine with Python 3.11 or newer: `make demo` and `make test`.
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check format bench clean setup weights
+
+VENV   := .venv
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && command -v $$p && break; done)
+READY  := $(VENV)/.ready
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Make the virtual environment and install everything into it
+
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "smallfirst needs Python 3.11 or newer on the PATH, or make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(VENV)/bin/python || { echo "making $(VENV) with $(PYTHON)"; $(PYTHON) -m venv $(VENV) || \
+		{ echo "this Python cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 1; }; }
+	@echo "installing smallfirst and its development tools into $(VENV) (a minute or two)"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded]' --group dev
+	@touch $@
+
+weights: $(READY) ## Fetch the embedded model's weights (98 MB, once)
+	@$(VENV)/bin/smallfirst models pull smollm2-135m
+
+demo: weights ## Everything from end to end: gateway, small model, simulated frontier, 1,700 real tickets, the bill
+	@$(VENV)/bin/python examples/helpdesk/demo.py
+
+test: weights ## The tests
+	@$(VENV)/bin/python -m pytest -m 'not slow' -n 2
+
+test-slow: weights ## Real vLLM, long kill loops
+	@SMALLFIRST_KILLS=1000 $(VENV)/bin/python -m pytest -m slow
+
+check: $(READY) ## Lint, format, types, import contracts
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/pyright --warnings
+	@$(VENV)/bin/lint-imports
+
+format: $(READY) ## Format the code
+	@$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
+
+bench: $(READY) ## CPU per call beside nginx, a bare relay, TensorZero, Portkey and LiteLLM
+	@$(VENV)/bin/python -m benchmarks
+
+clean: ## Remove what was built
+	rm -rf $(VENV) .smallfirst .hypothesis .ruff_cache .import_linter_cache dist

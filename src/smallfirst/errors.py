@@ -1,0 +1,142 @@
+"""The error tree. Each class owns its HTTP status, its code and what the reader should do; dialects are rendered in `wire/errors.py`.
+
+SmallfirstError
+├── ConfigError               smallfirst.toml or another file of the user's is wrong: names the path and the fix
+├── StateError                the state directory: locked by another process, damaged, full
+├── ReleaseError              a release is missing, altered, unproven or does not fit the configuration
+└── CallError                 a call ends with this; everything below is shown to the client
+    ├── BadRequest            400  the body is not what the dialect says; `param` is the path
+    ├── Untranslatable        400  a field that the answering provider's dialect cannot say
+    ├── BadKey                401  missing, unknown or revoked
+    ├── NotAllowed            403
+    ├── UnknownModel          404  names the nearest known
+    ├── UnknownRoute          404
+    ├── BodyTooLarge          413
+    ├── BudgetExceeded        429  names the budget
+    ├── Overloaded            503  our own bounds: calls in flight, journal
+    ├── LedgerUnavailable     503  a call that cannot be recorded is not made
+    ├── UpstreamError         502  what an upstream did wrong
+    │   ├── UpstreamRefused        its own status and body, passed on
+    │   ├── UpstreamUnreachable
+    │   ├── UpstreamTimeout   504
+    │   ├── UpstreamBroken         cut, garbage or truncated
+    │   └── UpstreamUnavailable 503 every endpoint's breaker is open
+    └── ContractUnmet         502  every rung answered, none passed the task's check
+"""
+
+from __future__ import annotations
+
+
+class SmallfirstError(Exception):
+    """Everything that smallfirst raises on purpose. The message says what is wrong and, where it can, what to do."""
+
+
+class ConfigError(SmallfirstError):
+    """A file of the user's is wrong. `path` names the field, as in `tasks.ticket-triage.margin`."""
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(f"{path}: {message}" if path else message)
+        self.path = path
+
+
+class StateError(SmallfirstError):
+    """The state directory cannot be used as asked."""
+
+
+class ReleaseError(SmallfirstError):
+    """A release cannot be built, found, trusted or served."""
+
+
+class CallError(SmallfirstError):
+    """Ends a call. `retry` tells an SDK whether asking again can help; `param` is the JSON path of a wrong field."""
+
+    status = 500
+    type = "api_error"
+    code = "internal_error"
+    retry = False
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+
+class BadRequest(CallError):
+    status, type, code = 400, "invalid_request_error", "invalid_request"
+
+
+class Untranslatable(BadRequest):
+    """The model that answers speaks another dialect, which has no word for this field."""
+
+    code = "untranslatable"
+
+
+class BadKey(CallError):
+    status, type, code = 401, "authentication_error", "invalid_api_key"
+
+
+class NotAllowed(CallError):
+    status, type, code = 403, "permission_error", "not_allowed"
+
+
+class UnknownModel(CallError):
+    status, type, code = 404, "not_found_error", "model_not_found"
+
+
+class UnknownRoute(CallError):
+    status, type, code = 404, "not_found_error", "not_found"
+
+
+class BodyTooLarge(CallError):
+    status, type, code = 413, "request_too_large", "request_too_large"
+
+
+class BudgetExceeded(CallError):
+    status, type, code = 429, "rate_limit_error", "budget_exceeded"
+
+
+class Overloaded(CallError):
+    status, type, code, retry = 503, "overloaded_error", "overloaded", True
+
+
+class LedgerUnavailable(CallError):
+    status, type, code, retry = 503, "overloaded_error", "ledger_unavailable", True
+
+
+class UpstreamError(CallError):
+    """What an upstream did wrong. `kind` is the word the ledger keeps for the attempt."""
+
+    status, type, code = 502, "api_error", "upstream_error"
+    kind = "error"
+
+
+class UpstreamRefused(UpstreamError):
+    """The upstream answered with an error status: passed on to the client as it is, where the dialects agree."""
+
+    code = "upstream_refused"
+
+    def __init__(self, message: str, *, status: int, body: bytes, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.status = status
+        self.body = body
+
+
+class UpstreamUnreachable(UpstreamError):
+    code, kind = "upstream_unreachable", "unreachable"
+
+
+class UpstreamTimeout(UpstreamError):
+    status, code, kind = 504, "upstream_timeout", "timeout"
+    type = "timeout_error"
+
+
+class UpstreamBroken(UpstreamError):
+    """Cut, garbage or truncated."""
+
+    code, kind = "upstream_broken", "broken"
+
+
+class UpstreamUnavailable(UpstreamError):
+    status, code, kind = 503, "upstream_unavailable", "breaker"
+    type = "overloaded_error"

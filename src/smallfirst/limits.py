@@ -1,0 +1,60 @@
+"""Every bound in one place. A bound that a user may move has its default here and its field in `config/schema.py`."""
+
+from __future__ import annotations
+
+# What a client may send.
+MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_HEADER_VALUE_CHARS = 512  # of the x-smallfirst-* headers that are stored
+MAX_CHOICES = 16  # `n`; vLLM allows 16384 of them to one client
+MAX_JSON_DEPTH = 128
+MAX_TAG_CHARS = 128
+
+# What an upstream may send.
+MAX_REPLY_BYTES = 64 * 1024 * 1024
+MAX_SSE_EVENT_BYTES = 8 * 1024 * 1024
+MAX_HELD_STREAM_BYTES = 16 * 1024 * 1024  # a stream held back until its contract is checked
+MAX_ERROR_BODY_BYTES = 64 * 1024
+
+# Time, in seconds; each a default of a provider's `timeouts`.
+CONNECT_TIMEOUT_S = 5.0
+FIRST_BYTE_TIMEOUT_S = 120.0
+BETWEEN_BYTES_TIMEOUT_S = 60.0
+TOTAL_TIMEOUT_S = 600.0
+DISCONNECT_WATCH_AFTER_S = 0.2  # calls shorter than this never pay for watching their client
+DRAIN_S = 30.0
+
+# Retries: one owner, before the first byte only (Finagle's budget: a fifth of the calls and ten a second).
+MAX_ATTEMPTS_PER_RUNG = 3
+RETRY_BUDGET_RATIO = 0.2
+RETRY_BUDGET_PER_SECOND = 10.0
+RETRY_BACKOFF_BASE_S = 0.1
+RETRY_BACKOFF_MAX_S = 4.0
+
+# The circuit breaker of an endpoint.
+BREAKER_FAILURES = 5
+BREAKER_OPEN_S = 10.0
+
+# Concurrency.
+MAX_CALLS_IN_FLIGHT = 4096
+MAX_CONNECTIONS_PER_HOST = 1024
+
+# Journal and ledger.
+JOURNAL_SEGMENT_BYTES = 16 * 1024 * 1024
+JOURNAL_MAX_UNIMPORTED_BYTES = 512 * 1024 * 1024  # past this, calls are refused: pushed back, never discarded
+JOURNAL_SETTLEMENT_BYTES = (
+    16 * 1024
+)  # room kept for each admitted call's settlement, so that a full disk loses none
+IMPORT_EVERY_S = 0.2
+IMPORT_BATCH_RECORDS = 2048
+MAX_STORED_BODY_BYTES = 1024 * 1024
+
+# Budgets: what is reserved for a call that names no `max_tokens` and has no history.
+DEFAULT_RESERVED_OUTPUT_TOKENS = 1024
+RESERVED_TOKENS_PER_IMAGE = 4096
+RESERVED_TOKENS_PER_MESSAGE = 16
+
+# A task's ladder.
+MAX_RUNGS = 8
+
+# The price book.
+MAX_PRICES_KEPT = 4096  # found prices, by model, provider and day
