@@ -22,7 +22,7 @@ class Peer(NamedTuple):
     commands: Callable[[Path], list[list[str]]]
 
 
-class Skip(RuntimeError):  # noqa: N818 - a reason, not a fault
+class Skip(RuntimeError):
     """Why something is not measured. Its text is printed in the table."""
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 # What a client may send.
 MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_HEAD_BYTES = 64 * 1024  # of a request line and its headers, before anybody has shown a key
+REQUEST_TIMEOUT_S = 75.0  # from its first byte to its last; a body alone has 60
 MAX_HEADER_VALUE_CHARS = 512  # of the x-smallfirst-* headers that are stored
 MAX_CHOICES = 16  # `n`; vLLM allows 16384 of them to one client
 MAX_JSON_DEPTH = 128
@@ -14,6 +16,7 @@ MAX_REPLY_BYTES = 64 * 1024 * 1024
 MAX_SSE_EVENT_BYTES = 8 * 1024 * 1024
 MAX_HELD_STREAM_BYTES = 16 * 1024 * 1024  # a stream held back until its contract is checked
 MAX_ERROR_BODY_BYTES = 64 * 1024
+MAX_TOKENS = 10**9  # of one attempt: usage beyond it is not believed, a limit beyond it reserves this
 
 # Time, in seconds; each a default of a provider's `timeouts`.
 CONNECT_TIMEOUT_S = 5.0
@@ -37,6 +40,7 @@ BREAKER_OPEN_S = 10.0
 # Concurrency.
 MAX_CALLS_IN_FLIGHT = 4096
 MAX_CONNECTIONS_PER_HOST = 1024
+MAX_MODEL_LABELS = 512  # names of models in the metrics
 
 # Journal and ledger.
 JOURNAL_SEGMENT_BYTES = 16 * 1024 * 1024
@@ -50,6 +54,7 @@ MAX_STORED_BODY_BYTES = 1024 * 1024
 
 # Budgets: what is reserved for a call that names no `max_tokens` and has no history.
 DEFAULT_RESERVED_OUTPUT_TOKENS = 1024
+MAX_HISTORIES = 4096  # pairs of task and model whose answers' lengths are followed
 RESERVED_TOKENS_PER_IMAGE = 4096
 RESERVED_TOKENS_PER_MESSAGE = 16
 
@@ -58,3 +63,15 @@ MAX_RUNGS = 8
 
 # The price book.
 MAX_PRICES_KEPT = 4096  # found prices, by model, provider and day
+
+# The embedded model's server.
+EMBEDDED_WAITING_PER_SLOT = 8  # requests that wait for each slot; more are refused, so that the ladder climbs
+EMBEDDED_PROMPT_CACHE_MIB = 64
+EMBEDDED_LOG_BYTES = 1024 * 1024
+EMBEDDED_LOG_KEPT_BYTES = 64 * 1024  # of a log that grew too long
+EMBEDDED_START_TIMEOUT_S = 120.0
+EMBEDDED_STOP_TIMEOUT_S = 5.0
+EMBEDDED_RESTART_FIRST_S = 0.5  # then twice as long after each death in a row
+EMBEDDED_RESTART_MAX_S = 30.0
+EMBEDDED_RESTARTS = 6  # in a row: then it is called failed, and tried at the longest pause
+EMBEDDED_STEADY_S = 60.0  # a server that lived this long was well

@@ -25,7 +25,15 @@ def test_a_quotation_that_cannot_be_held_is_refused(wrong: str) -> None:
 
 @pytest.mark.parametrize(
     ("fusd", "nusd"),
-    [(37_500_000, 38), (112_500_000, 112), (500_000, 0), (1_500_000, 2), (500_001, 1), (499_999, 0), (2_500_000, 2)],
+    [
+        (37_500_000, 38),
+        (112_500_000, 112),
+        (500_000, 0),
+        (1_500_000, 2),
+        (500_001, 1),
+        (499_999, 0),
+        (2_500_000, 2),
+    ],
 )
 def test_rounding_is_half_to_even(fusd: int, nusd: int) -> None:
     assert nusd_from_fusd(fusd) == nusd
@@ -45,7 +53,14 @@ def test_dollars_and_back() -> None:
 
 @pytest.mark.parametrize(
     ("nusd", "text"),
-    [(None, "unknown"), (0, "$0"), (1, "$0.000000001"), (5_400_000, "$0.005400"), (1_234_567_890_123, "$1,234.57"), (-2_000_000_000, "-$2.00")],
+    [
+        (None, "unknown"),
+        (0, "$0"),
+        (1, "$0.000000001"),
+        (5_400_000, "$0.005400"),
+        (1_234_567_890_123, "$1,234.57"),
+        (-2_000_000_000, "-$2.00"),
+    ],
 )
 def test_people_see(nusd: int | None, text: str) -> None:
     assert format_usd(nusd) == text
