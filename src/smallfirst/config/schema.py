@@ -1,0 +1,197 @@
+"""`smallfirst.toml` as frozen structs: every field, its default and what it means.
+
+Parsed once, in `config/load.py`.
+
+Two kinds of tables. *Where things are*: `server`, `storage`, `providers`, `models`, `aliases`, `tenants`,
+`keys`, `prices`, `relay`. A reload (SIGHUP) may change these. *How calls are answered*: `tasks`, the source
+from which `smallfirst release build` makes a candidate; editing it changes nothing that is served.
+
+Every number with a unit carries it in its name. Secrets are never written here: a secret field holds
+`env:NAME`.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from smallfirst import limits
+from smallfirst.contracts import Contract, TextContract
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$"
+SECRET_PATTERN = r"^env:[A-Za-z_][A-Za-z0-9_]*$"  # noqa: S105 (a reference, not a secret)
+DAY_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+
+Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
+"""A name of a task, model, provider, key or tenant: letters, digits and `. _ - : / @`, at most 128."""
+
+Positive = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+SecretRef = Annotated[str, Meta(pattern=SECRET_PATTERN)]
+"""A secret by reference: `env:OPENAI_API_KEY`."""
+
+Day = Annotated[str, Meta(pattern=DAY_PATTERN)]
+"""A day, `2026-07-01`: in quotes, or as TOML's own date."""
+
+
+class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The base of every table: immutable, and an unknown field is an error."""
+
+
+class Server(Strict, frozen=True):
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    allowed_hosts: tuple[str, ...] = ()  # Host headers accepted beside the bind address and localhost
+    drain_s: Positive = limits.DRAIN_S
+    max_body_bytes: Annotated[int, Meta(ge=1024)] = limits.MAX_BODY_BYTES
+    max_calls_in_flight: Annotated[int, Meta(ge=1)] = limits.MAX_CALLS_IN_FLIGHT
+    require_key: bool = True  # false only on loopback: every call is tenant `local`
+    metrics: bool = True
+
+
+class Storage(Strict, frozen=True):
+    path: str = ".smallfirst"  # the state directory, relative to the configuration file
+    # how long kept bodies are kept, unless the tenant says otherwise
+    bodies_days: Annotated[int, Meta(ge=0)] = 30
+    calls_days: Annotated[int, Meta(ge=1)] | None = None  # rows of calls and attempts; hourly rollups stay
+
+
+class Timeouts(Strict, frozen=True):
+    connect_s: Positive = limits.CONNECT_TIMEOUT_S
+    first_byte_s: Positive = limits.FIRST_BYTE_TIMEOUT_S
+    between_bytes_s: Positive = limits.BETWEEN_BYTES_TIMEOUT_S
+    total_s: Positive = limits.TOTAL_TIMEOUT_S
+
+
+ProviderKind = Literal["openai", "anthropic", "azure", "embedded"]
+
+
+class Provider(Strict, frozen=True):
+    """Somebody who answers HTTP.
+
+    `openai` is any OpenAI-compatible endpoint (vLLM, TGI, llama.cpp, OpenRouter, …).
+    """
+
+    kind: ProviderKind = "openai"
+    base_url: str | None = None  # required but for `embedded` and the two well-known hosts
+    api_key: SecretRef | None = None
+    headers: dict[str, str] = {}  # sent with every request; values may be `env:NAME`
+    accepts: tuple[str, ...] = ()  # model names, with `*`, that go to this provider without being declared
+    price_as: str | None = None  # the provider's id in the price table, where its kind does not tell
+    api_version: str | None = None  # azure
+    engine: Literal["hosted", "vllm", "llamacpp"] = "hosted"  # owned engines get an allowlist of fields
+    simulated: bool = False  # said in every report
+    # false for servers that refuse `stream_options`; their streams' usage is then estimated
+    stream_usage: bool = True
+    timeouts: Timeouts = Timeouts()
+    max_attempts: Annotated[int, Meta(ge=1, le=10)] = limits.MAX_ATTEMPTS_PER_RUNG
+
+
+class PriceOverride(Strict, frozen=True):
+    """US dollars per million tokens, from a day on. What is absent is not charged apart.
+
+    Cache reads cost as input, and so on.
+    """
+
+    since: Day
+    input: Decimal
+    output: Decimal
+    cache_read: Decimal | None = None
+    cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+    input_audio: Decimal | None = None
+    output_audio: Decimal | None = None
+    reasoning: Decimal | None = None
+    per_call: Decimal = Decimal(0)  # US dollars a call
+    tier: Literal["standard", "batch", "priority", "flex"] = "standard"
+    note: str = ""  # "negotiated, contract 2026-07", shown beside the price
+
+
+class Model(Strict, frozen=True):
+    """Something that answers, under the name that callers and ladders use."""
+
+    provider: str
+    id: str | None = None  # the provider's own name for it; the table's name where absent
+    endpoints: tuple[str, ...] = ()  # base URLs of replicas, balanced; the provider's own where absent
+    # what an hour of the machine costs: the model's own tokens are then free
+    hourly_usd: Decimal | None = None
+    context_tokens: Annotated[int, Meta(ge=1)] | None = None
+    tools: bool = True
+    weights_sha256: str | None = None
+    tier: Literal["standard", "batch", "priority", "flex"] = "standard"
+    prices: tuple[PriceOverride, ...] = ()
+    concurrency: Annotated[int, Meta(ge=1)] | None = None  # at most this many at once; more climb at once
+    show_model: bool = False  # true: the response's `model` is what answered, not what was asked
+
+
+class Budget(Strict, frozen=True):
+    usd_per_day: Decimal | None = None
+
+
+class Tenant(Strict, frozen=True):
+    budget: Budget = Budget()
+    bodies_days: Annotated[int, Meta(ge=0)] | None = None
+
+
+class Key(Strict, frozen=True):
+    """A key declared in the file; `smallfirst keys create` makes others."""
+
+    secret: SecretRef
+    tenant: Name = "default"
+    budget: Budget = Budget()
+    models: tuple[str, ...] = ()  # names, with `*`, that this key may ask for; empty: all
+    expires: Day | None = None
+
+
+class Rung(Strict, frozen=True):
+    """One model of a task's ladder, and how it is asked."""
+
+    model: str
+    instructions: str | None = None  # replaces the client's system prompt for this rung
+    constrained: bool = True  # an owned engine is held to the contract while it decodes
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None  # where the client gives none
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    timeout_s: Positive | None = None  # past this the call climbs
+    # the share of calls, by hash of the call, that begin at this rung; the rest begin above
+    sample: Share = 1.0
+
+
+class Task(Strict, frozen=True):
+    """A named kind of call. `ladder` names models, cheapest first; the last is the frontier model."""
+
+    ladder: tuple[str | Rung, ...]
+    contract: Contract = TextContract()
+    description: str = ""
+    instructions: str | None = None  # the task's own system prompt, for callers that send none
+    margin: Share = 0.02  # the loss of quality that is acceptable
+    latency_ms: Positive | None = None
+    budget: Budget = Budget()
+    keep_bodies: bool = False
+    redact: tuple[str, ...] = ()  # regular expressions whose matches are not stored
+
+
+class Relay(Strict, frozen=True):
+    """Paths that are passed on verbatim: `prefix` to `provider`."""
+
+    prefix: str
+    provider: str
+
+
+class Config(Strict, frozen=True):
+    """The whole file."""
+
+    server: Server = Server()
+    storage: Storage = Storage()
+    providers: dict[Name, Provider] = {}
+    models: dict[Name, Model] = {}
+    aliases: dict[Name, str] = {}
+    tenants: dict[Name, Tenant] = {}
+    keys: dict[Name, Key] = {}
+    tasks: dict[Name, Task] = {}
+    relay: tuple[Relay, ...] = ()
+    # the model that baseline sends tasks to where a task's ladder is not to be trusted; default: each
+    # ladder's last
+    frontier: str | None = None

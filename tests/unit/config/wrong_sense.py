@@ -1,0 +1,357 @@
+"""Files of the right shape that make no sense, and the exact sentences of the check (notes left out)."""
+
+from __future__ import annotations
+
+GOOD = """
+[providers.p]
+base_url = "https://p.example/v1"
+[providers.q]
+base_url = "https://q.example/v1"
+[models.m]
+provider = "p"
+[models.n]
+provider = "q"
+[tenants.acme]
+"""
+LABELS = "[tasks.t]\nladder = ['m']\ncontract = {{type = 'label', labels = {}}}"
+SCHEMA = "[tasks.t]\nladder = ['m']\ncontract = {{type = 'json', schema = {}}}"
+PRICE = "[[models.m.prices]]\nsince = 2026-01-01\noutput = 1\n"
+NOT_SHOWN = 'looks like a secret; write "env:NAME" and set the variable. The value is not shown'
+
+# A piece of a file, and what is found when it is added to GOOD (without notes).
+FINDINGS = [
+    # references
+    (
+        "[models.x]\nprovider = 'pp'",
+        'error models.x.provider: provider "pp" is not declared; did you mean "p"?',
+    ),
+    ("[models.x]\nprovider = 'zz'", 'error models.x.provider: provider "zz" is not declared; known: p, q'),
+    (
+        "[models.'task/x']\nprovider = 'p'",
+        'error models."task/x": a model cannot be called "task/…": that asks for a task',
+    ),
+    ("[tasks.t]\nladder = ['mm']", 'error tasks.t.ladder[0]: model "mm" is not declared; did you mean "m"?'),
+    (
+        "[tasks.t]\nladder = [{model = 'x'}, 'm']",
+        'error tasks.t.ladder[0]: model "x" is not declared; known: m, n',
+    ),
+    (
+        "[aliases]\na = 'm'\n[tasks.t]\nladder = ['a']",
+        'error tasks.t.ladder[0]: "a" is an alias; a ladder names models: "m"',
+    ),
+    (
+        "[providers.o]\nbase_url = 'https://o.example/v1'\naccepts = ['gpt-*']\n[tasks.t]\nladder = ['gpt-5']",
+        'error tasks.t.ladder[0]: model "gpt-5" is only accepted by pattern; declare it in [models.gpt-5]',
+    ),
+    ("[aliases]\na = 'x'", 'error aliases.a: model "x" is not declared; known: m, n'),
+    ("[aliases]\na = 'task/t'", 'error aliases.a: task "t" is not declared; none is declared'),
+    ("[aliases]\nm = 'n'", 'error aliases.m: "m" is also a model; callers could not tell which they get'),
+    (
+        "[aliases]\n'task/t' = 'n'",
+        'error aliases."task/t": an alias cannot be called "task/…": that asks for a task',
+    ),
+    (
+        "[aliases]\na = 'b'\nb = 'm'",
+        'error aliases.a: "b" is an alias itself; name what it stands for: "m"',
+    ),
+    (
+        "[aliases]\na = 'b'\nb = 'a'",
+        "error aliases.a: aliases go in a circle: a → b → a\nerror aliases.b: aliases go in a circle: b → a → b",
+    ),
+    ("[aliases]\na = 'a'", "error aliases.a: aliases go in a circle: a → a"),
+    (
+        "[keys.k]\nsecret = 'env:SET'\ntenant = 'acne'",
+        'error keys.k.tenant: tenant "acne" is not declared; did you mean "acme"?',
+    ),
+    (
+        "[[relay]]\nprefix = '/v1/files'\nprovider = 'x'",
+        'error relay[0].provider: provider "x" is not declared; known: p, q',
+    ),
+    (
+        "[[relay]]\nprefix = 'v1'\nprovider = 'p'",
+        'error relay[0].prefix: expected a path such as "/v1/responses", got "v1"',
+    ),
+    (
+        "[[relay]]\nprefix = '/a/../b'\nprovider = 'p'",
+        'error relay[0].prefix: expected a path such as "/v1/responses", got "/a/../b"',
+    ),
+    (
+        "[[relay]]\nprefix = '/a'\nprovider = 'p'\n[[relay]]\nprefix = '/a/'\nprovider = 'q'",
+        'error relay[1].prefix: "/a" is relayed twice',
+    ),
+    (
+        "[[relay]]\nprefix = '/v1/chat/completions'\nprovider = 'p'",
+        'warning relay[0].prefix: "/v1/chat/completions" is answered by smallfirst itself and never relayed',
+    ),
+    (
+        (
+            "[providers.r]\nbase_url = 'https://r.example/v1'\naccepts = ['*']\n"
+            "[providers.s]\nbase_url = 'https://s.example/v1'\naccepts = ['gpt-*']"
+        ),
+        'warning providers.s.accepts[0]: "gpt-*" is never reached: "*" of provider "r" comes before it',
+    ),
+    # addresses
+    (
+        "[providers.a]\nkind = 'azure'",
+        (
+            "error providers.a.base_url: missing: an azure provider needs its resource's address, "
+            '"https://NAME.openai.azure.com"'
+        ),
+    ),
+    (
+        "[providers.a]\nengine = 'vllm'",
+        'error providers.a.base_url: missing: engine "vllm" is yours; say where it listens',
+    ),
+    (
+        "[providers.a]",
+        "warning providers.a.api_key: absent, and the provider's own host refuses calls without one",
+    ),
+    (
+        "[providers.a]\nbase_url = 'a.example/v1'",
+        'error providers.a.base_url: expected an address that begins with https:// or http://, got "a.example/v1"',
+    ),
+    (
+        "[providers.a]\nbase_url = 'ftp://a.example/v1'",
+        (
+            "error providers.a.base_url: expected an address that begins with https:// or http://, "
+            'got "ftp://a.example/v1"'
+        ),
+    ),
+    (
+        "[providers.a]\nbase_url = 'https://a:x/v1'",
+        'error providers.a.base_url: "https://a:x/v1" is not an address',
+    ),
+    (
+        "[providers.a]\nbase_url = 'https://[a/v1'",
+        'error providers.a.base_url: "https://[a/v1" is not an address',
+    ),
+    (
+        "[providers.a]\nbase_url = 'https://u:canary@a.example/v1'",
+        "error providers.a.base_url: holds a user or password; give it as `api_key` or in `headers`, as env:NAME",
+    ),
+    (
+        "[providers.a]\nbase_url = 'https://a.example/v1?key=canary'",
+        "error providers.a.base_url: holds a query or fragment; paths are appended to it",
+    ),
+    (
+        "[providers.a]\nbase_url = 'https://a.example/v1/chat/completions'",
+        (
+            'error providers.a.base_url: "https://a.example/v1/chat/completions" is one route\'s address; '
+            "leave out its end, smallfirst appends it"
+        ),
+    ),
+    (
+        "[providers.a]\nbase_url = 'http://a.example/v1'",
+        (
+            'error providers.a.base_url: "http://a.example/v1" is not encrypted; https:// is required outside '
+            "the machine and private networks"
+        ),
+    ),
+    (
+        "[providers.a]\nbase_url = 'http://10.0.0.1/v1'\napi_key = 'env:SET'",
+        'warning providers.a.base_url: "http://10.0.0.1/v1" is not encrypted, and the key is sent to it',
+    ),
+    ("[providers.a]\nbase_url = 'http://10.0.0.1/v1'", ""),
+    ("[providers.a]\nbase_url = 'http://gpu.internal/v1'", ""),
+    ("[providers.a]\nbase_url = 'http://127.0.0.1:8081/v1'\napi_key = 'env:SET'", ""),
+    (
+        "[providers.a]\nbase_url = 'https://a.example'",
+        (
+            "warning providers.a.base_url: OpenAI-compatible addresses end in /v1; "
+            'did you mean "https://a.example/v1"?'
+        ),
+    ),
+    (
+        "[providers.a]\nkind = 'anthropic'\nbase_url = 'https://a.example/v1'",
+        "error providers.a.base_url: an anthropic address stands without /v1; smallfirst appends it",
+    ),
+    (
+        "[providers.a]\nkind = 'azure'\nbase_url = 'https://a.example/openai'",
+        (
+            "error providers.a.base_url: an azure address is the resource's own, without /openai; "
+            "smallfirst appends it"
+        ),
+    ),
+    (
+        "[providers.a]\nkind = 'embedded'\nbase_url = 'http://x'\naccepts = ['*']",
+        (
+            "error providers.a.base_url: an embedded provider has none: it runs beside the gateway\n"
+            "error providers.a.accepts: an embedded provider has none: it runs beside the gateway"
+        ),
+    ),
+    (
+        "[providers.a]\nkind = 'embedded'\n[models.x]\nprovider = 'a'\nendpoints = ['http://x']",
+        "error models.x.endpoints: an embedded model has none: it runs beside the gateway",
+    ),
+    (
+        "[models.x]\nprovider = 'p'\nendpoints = ['https://a.example/v1', 'https://a.example/v1/', 'x']",
+        (
+            'error models.x.endpoints[2]: expected an address that begins with https:// or http://, got "x"\n'
+            "warning models.x.endpoints[1]: is listed twice"
+        ),
+    ),
+    (
+        "[providers.a]\nbase_url = 'https://a.example/v1'\ntimeouts = {total_s = 5}",
+        "warning providers.a.timeouts: total_s is less than first_byte_s, so first_byte_s never applies",
+    ),
+    (
+        "[server]\nhost = '0.0.0.0'\nrequire_key = false",
+        (
+            'error server.require_key: false is for loopback only, and "0.0.0.0" lets others in, who could spend your '
+            "money; set it to true, and make keys with `smallfirst keys create`"
+        ),
+    ),
+    ("[server]\nhost = '::1'\nrequire_key = false", ""),
+    ("[server]\nhost = '0.0.0.0'", ""),
+    (
+        "[server]\nallowed_hosts = ['https://x']",
+        'error server.allowed_hosts[0]: expected a host such as "ai.example.com", got "https://x"',
+    ),
+    # secrets
+    (
+        "[providers.a]\napi_key = 'env:UNSET'",
+        "error providers.a.api_key: the environment variable UNSET is not set",
+    ),
+    (
+        "[providers.a]\napi_key = 'env:EMPTY'",
+        "error providers.a.api_key: the environment variable EMPTY is empty",
+    ),
+    (
+        "[providers.a]\napi_key = 'env:SET'\nheaders = {Authorization = 'Bearer canary'}",
+        f"error providers.a.headers.Authorization: {NOT_SHOWN}",
+    ),
+    (
+        "[providers.a]\napi_key = 'env:SET'\nheaders = {X-Note = 'sk-canary-1234567890'}",
+        f"error providers.a.headers.X-Note: {NOT_SHOWN}",
+    ),
+    (
+        "[providers.a]\napi_key = 'env:SET'\nheaders = {X-Note = 'canary1a2b3c4d5e6f7a8b9c0d'}",
+        'warning providers.a.headers.X-Note: may be a secret; if it is, write "env:NAME" and set the variable',
+    ),
+    (
+        "[providers.a]\napi_key = 'env:SET'\nheaders = {OpenAI-Organization = 'org-a1b2c3d4e5f6a7b8c9d0e1f2'}",
+        "",
+    ),
+    (
+        "[providers.a]\nheaders = {Authorization = 'env:UNSET'}",
+        "error providers.a.headers.Authorization: the environment variable UNSET is not set",
+    ),
+    (
+        "[providers.a]\napi_key = 'env:SET'\nheaders = {'a b' = 'x'}",
+        'error providers.a.headers."a b": not a name that an HTTP header can have',
+    ),
+    (
+        "[providers.a]\napi_key = 'env:SET'\nheaders = {a = \"x\\ny\"}",
+        "error providers.a.headers.a: holds a character that no HTTP header can carry",
+    ),
+    (
+        "[keys.k]\nsecret = 'env:UNSET'",
+        "error keys.k.secret: the environment variable UNSET is not set",
+    ),
+    (
+        "[keys.k]\nsecret = 'env:SET'\n[keys.l]\nsecret = 'env:SET'",
+        'error keys.l.secret: env:SET is already the secret of key "k"',
+    ),
+    (
+        "[keys.k]\nsecret = 'env:SET'\nexpires = 2026-06-30",
+        "warning keys.k.expires: the key ended on 2026-06-30, and is refused",
+    ),
+    ("[keys.k]\nsecret = 'env:SET'\nexpires = 2026-07-01", ""),
+    # sums
+    (
+        f"{PRICE}input = -1",
+        "error models.m.prices[0].input: a price must be a finite number of at least 0, not -1",
+    ),
+    (
+        f"{PRICE}input = '0.0000000001'",
+        "error models.m.prices[0].input: a price per million tokens may have nine decimal places, 1E-10 has more",
+    ),
+    (
+        f"{PRICE}input = 1\nper_call = '0.0000000001'",
+        "error models.m.prices[0].per_call: 1E-10 USD is not a whole number of nano-dollars",
+    ),
+    (
+        f"{PRICE}input = 1\n{PRICE}input = 2",
+        "error models.m.prices[1]: a second price since 2026-01-01 for tier standard",
+    ),
+    (
+        f"{PRICE}input = 1\ntier = 'batch'",
+        'warning models.m.prices[0]: is for tier "batch" and never applies: the model\'s tier is "standard"',
+    ),
+    (
+        "[models.x]\nprovider = 'p'\nhourly_usd = -1",
+        "error models.x.hourly_usd: a sum of at least 0 is expected, not -1",
+    ),
+    (
+        "[tenants.t]\nbudget.usd_per_day = -5",
+        "error tenants.t.budget.usd_per_day: a sum of at least 0 is expected, not -5",
+    ),
+    (
+        "[tenants.t]\nbudget.usd_per_day = 0",
+        "warning tenants.t.budget.usd_per_day: 0 refuses every call that costs anything; leave it out for no limit",
+    ),
+    # tasks
+    ("[tasks.t]\nladder = []", "error tasks.t.ladder: is empty: name at least the frontier model"),
+    (
+        "[tasks.t]\nladder = ['m', 'n', 'm']",
+        'warning tasks.t.ladder[2]: asks "m" a second time in the same way',
+    ),
+    ("[tasks.t]\nladder = ['m', {model = 'm', temperature = 0}]", ""),
+    (
+        "[tasks.t]\nladder = [{model = 'm', sample = 0.5}]",
+        "warning tasks.t.ladder[0].sample: has no effect on the last rung: it takes all that is left",
+    ),
+    (
+        "[providers.a]\nkind = 'embedded'\n[models.x]\nprovider = 'a'\n[tasks.t]\nladder = ['x']",
+        (
+            "warning tasks.t.ladder[0]: the last rung is the frontier, where baseline sends every call, "
+            'and "x" is embedded'
+        ),
+    ),
+    (LABELS.format("['a']"), "error tasks.t.contract.labels: needs at least two different labels, has 1"),
+    (LABELS.format("[]"), "error tasks.t.contract.labels: needs at least two different labels, has 0"),
+    (LABELS.format("['a', 'b', 'a']"), 'error tasks.t.contract.labels[2]: "a" is listed twice'),
+    (
+        LABELS.format("['a', ' b']"),
+        'error tasks.t.contract.labels[1]: " b" can never match: blank space around answers is ignored',
+    ),
+    (
+        LABELS.format("['a', 'b, c'], pick = 'several'"),
+        'warning tasks.t.contract.labels[1]: "b, c" holds a separator, so only a JSON array of labels can say it',
+    ),
+    (
+        LABELS.format("['a', 'b'], allow_empty = true"),
+        'warning tasks.t.contract.allow_empty: has no effect with pick = "one"',
+    ),
+    (
+        SCHEMA.format("{properties = {a = {type = 'strng'}}}"),
+        (
+            'error tasks.t.contract.schema.properties.a.type: not valid JSON Schema: "strng" is not valid under any of '
+            "the schemas listed in the 'anyOf' keyword"
+        ),
+    ),
+    (
+        SCHEMA.format("{items = {'$ref' = 'https://x.example/s.json'}}"),
+        (
+            'error tasks.t.contract.schema: "https://x.example/s.json" is a remote reference, which is not followed; '
+            "put it under $defs"
+        ),
+    ),
+    (
+        SCHEMA.format("{'$ref' = '#/$defs/x'}"),
+        "error tasks.t.contract.schema: not valid JSON Schema: Pointer '/$defs/x' does not exist",
+    ),
+    (SCHEMA.format("{'$ref' = '#/$defs/x', '$defs' = {x = {type = 'object'}}}"), ""),
+    (
+        "[tasks.t]\nladder = ['m']\ncontract = {type = 'text', max_chars = 0}",
+        "error tasks.t.contract.max_chars: expected a whole number of at least 1, got 0",
+    ),
+    (
+        "[tasks.t]\nladder = ['m']\nkeep_bodies = true\nredact = ['ok', '(']",
+        "error tasks.t.redact[1]: not a regular expression: missing ), unterminated subpattern at position 0",
+    ),
+    (
+        "[tasks.t]\nladder = ['m']\nkeep_bodies = true\nredact = ['x*']",
+        "warning tasks.t.redact[0]: matches the empty text, so it marks every place",
+    ),
+]
