@@ -1,0 +1,233 @@
+"""What is asked of single calls, and what a gateway asks at its start: bound values only, and by tenant
+wherever somebody else could be meant.
+"""
+
+# ruff: noqa: S608  (statements are put together from constants of ours; every value is bound)
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import msgspec
+
+from smallfirst.errors import StateError
+from smallfirst.ledger import buckets
+from smallfirst.ledger.erasure import call_sha256
+from smallfirst.ledger.reader import Reader, Value
+from smallfirst.ledger.records import Attempt, Call
+from smallfirst.ledger.rows import attempt_from_row, call_from_row
+
+HOURS_PER_DAY = 24
+LEAST_ANSWERS = 20  # below this a quantile of history says little
+HISTORY_HOURS = 30 * HOURS_PER_DAY
+_OWN_PURSE = ("eval", "replay")  # origins that no gateway budget pays for
+_COLUMN_BY_SCOPE = {"key": "key", "tenant": "tenant", "task": "task"}
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls that fit all that is given. Times are Unix milliseconds, from `since_ms` up to but not including
+    `until_ms`.
+    """
+
+    tenant: str | None = None
+    key: str | None = None
+    task: str | None = None
+    model: str | None = None
+    status: str | None = None
+    origin: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+
+_ALL = Filter()
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A call without its attempts, and its number in the order in which calls were recorded."""
+
+    n: int
+    call: Call
+
+
+class StoredBodies(msgspec.Struct, frozen=True):
+    """What was asked and answered, redacted as its task says."""
+
+    request: bytes
+    answer: bytes
+    expires_ms: int
+
+
+class StoredOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What was later learned of a call's answer."""
+
+    at_ms: int
+    kind: str
+    value: Any
+    source: str
+
+
+class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that an operator did or must know."""
+
+    at_ms: int
+    kind: str
+    detail: dict[str, Any]
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """How many calls are settled, and how many attempts they made, since the beginning."""
+
+    calls: int
+    attempts: int
+
+
+class Queries:
+    """Reads single calls and running sums. Raises `StateError` where the store cannot be read."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def calls(self, wanted: Filter = _ALL, *, limit: int = 50, before: int | None = None) -> list[Listed]:
+        """The latest calls first; `before` is the number of the last one already seen."""
+        where, values = self._where(wanted)
+        if before is not None:
+            where.append("n < ?")
+            values.append(before)
+        return self._listed(where, values, "n DESC", limit)
+
+    def tail(self, after: int, wanted: Filter = _ALL, *, limit: int = 1000) -> list[Listed]:
+        """Calls recorded after number `after`, in the order in which they were recorded."""
+        where, values = self._where(wanted)
+        return self._listed([*where, "n > ?"], [*values, after], "n", limit)
+
+    def last(self) -> int:
+        """The number of the last call; 0 where there is none."""
+        return self._reader.rows("SELECT coalesce(max(n), 0) FROM calls")[0][0]
+
+    def call(self, name: str, *, tenant: str | None = None) -> Call:
+        """The call of this id, or the one whose id begins so, whole. Raises `StateError` where there is none,
+        or more than one.
+        """
+        values: list[Value] = [
+            name,
+            name + "g",
+        ]  # ids are hexadecimal: "g" is behind every one that begins with `name`
+        also = ""
+        if tenant is not None:
+            also = " AND tenant = ?"
+            values.append(self._reader.number(tenant))
+        rows = self._reader.rows(
+            f"SELECT * FROM calls WHERE id >= ? AND id < ?{also} ORDER BY id LIMIT 2", values
+        )
+        if not rows or not name:
+            raise StateError(f"no call {name!r} is in the ledger; `smallfirst calls list` shows the latest")
+        if len(rows) > 1 and rows[0][1] != name:
+            raise StateError(
+                f"more than one call begins with {name!r}, for example {rows[0][1]} and {rows[1][1]}: "
+                "give more of it"
+            )
+        return call_from_row(rows[0], self._reader.names(), self._attempts(rows[0][0]))
+
+    def bodies(self, call: str, *, tenant: str | None = None) -> StoredBodies | None:
+        """What was asked and answered, where the call's task keeps it and its time has not come."""
+        query = "SELECT request, answer, expires_ms FROM bodies WHERE call = ?"
+        values: list[Value] = [call]
+        if tenant is not None:
+            query += " AND tenant = ?"
+            values.append(self._reader.number(tenant))
+        rows = self._reader.rows(query, values)
+        return (
+            StoredBodies(zlib.decompress(rows[0][0]), zlib.decompress(rows[0][1]), rows[0][2])
+            if rows
+            else None
+        )
+
+    def outcomes(self, call: str) -> list[StoredOutcome]:
+        """What was learned of a call's answer, in the order in which it was learned."""
+        rows = self._reader.rows(
+            "SELECT at_ms, kind, value, source FROM outcomes WHERE call = ? ORDER BY n", (call,)
+        )
+        return [
+            StoredOutcome(at_ms=at, kind=kind, value=msgspec.json.decode(value), source=source)
+            for at, kind, value, source in rows
+        ]
+
+    def events(self, *, limit: int = 100) -> list[StoredEvent]:
+        """The latest events first."""
+        rows = self._reader.rows("SELECT at_ms, kind, detail FROM events ORDER BY n DESC LIMIT ?", (limit,))
+        return [
+            StoredEvent(at_ms=at, kind=kind, detail=msgspec.json.decode(detail)) for at, kind, detail in rows
+        ]
+
+    def is_erased(self, call: str) -> bool:
+        """Whether a call, or what was said in it, was erased: then what was made from it must go too."""
+        return bool(self._reader.rows("SELECT 1 FROM tombstones WHERE call_sha256 = ?", (call_sha256(call),)))
+
+    def counts(self, *, tenant: str | None = None) -> Counts:
+        """How much there is; erased calls included, for what they cost stays."""
+        where, values = ("", ()) if tenant is None else (" WHERE tenant = ?", (self._reader.number(tenant),))
+        calls = self._reader.rows(f"SELECT coalesce(sum(calls), 0) FROM hourly_calls{where}", values)
+        attempts = self._reader.rows(f"SELECT coalesce(sum(attempts), 0) FROM hourly_attempts{where}", values)
+        return Counts(calls[0][0], attempts[0][0])
+
+    def spent_nusd(self, day: int, scope: tuple[str, str]) -> int:
+        """What a scope (`key`, `tenant` or `task`, and its name) has spent on a day (days since 1970, UTC),
+        in nano-dollars.
+
+        Unknown prices add nothing. Evaluations and replays are not counted: they have a purse of their own.
+        """
+        column = _COLUMN_BY_SCOPE[scope[0]]
+        own = [self._reader.number(origin) for origin in _OWN_PURSE]
+        rows = self._reader.rows(
+            "SELECT coalesce(sum(cost_nusd), 0) FROM hourly_attempts"
+            f" WHERE hour >= ? AND hour < ? AND {column} = ? AND origin NOT IN (?, ?)",
+            (day * HOURS_PER_DAY, (day + 1) * HOURS_PER_DAY, self._reader.number(scope[1]), *own),
+        )
+        return rows[0][0]
+
+    def output_tokens_quantile(self, task: str, model: str, q: float) -> int | None:
+        """At most so many completion tokens had the share `q` of this task's answers by this model (`task`
+        "": of calls without one).
+
+        Counts the last thirty days of them, and rounds up by at most 4.5 percent. None where fewer than
+        `LEAST_ANSWERS` were reported.
+        """
+        of = (self._reader.number(task), self._reader.number(model))
+        last = self._reader.rows("SELECT max(hour) FROM hourly_output WHERE task = ? AND model = ?", of)[0][0]
+        rows = self._reader.rows(
+            "SELECT bucket, sum(attempts) FROM hourly_output WHERE task = ? AND model = ? AND hour > ?"
+            " GROUP BY bucket",
+            (*of, (last or 0) - HISTORY_HOURS),
+        )
+        if sum(count for _, count in rows) < LEAST_ANSWERS:
+            return None
+        found = buckets.quantile(rows, q)
+        return None if found is None else buckets.upper(found)
+
+    def _where(self, wanted: Filter) -> tuple[list[str], list[Value]]:
+        where: list[str] = []
+        values: list[Value] = []
+        for column in ("tenant", "key", "task", "model", "status", "origin"):
+            name = getattr(wanted, column)
+            if name is not None:
+                where.append(f"{column} = ?")
+                values.append(self._reader.number(name))
+        for test, bound in (("at_ms >= ?", wanted.since_ms), ("at_ms < ?", wanted.until_ms)):
+            if bound is not None:
+                where.append(test)
+                values.append(bound)
+        return where, values
+
+    def _listed(self, where: list[str], values: list[Value], order: str, limit: int) -> list[Listed]:
+        condition = f"WHERE {' AND '.join(where)}" if where else ""
+        rows = self._reader.rows(
+            f"SELECT * FROM calls {condition} ORDER BY {order} LIMIT ?", [*values, limit]
+        )
+        names = self._reader.names()
+        return [Listed(row[0], call_from_row(row, names)) for row in rows]
+
+    def _attempts(self, n: int) -> tuple[Attempt, ...]:
+        rows = self._reader.rows("SELECT * FROM attempts WHERE call = ? ORDER BY seq", (n,))
+        names = self._reader.names()
+        return tuple(attempt_from_row(row, names) for row in rows)

@@ -1,0 +1,158 @@
+"""What the ledger remembers: calls, their attempts, outcomes and events. Frozen, narrow and without bodies.
+
+The journal carries these as MessagePack (`ledger/journal.py`); the store keeps them as rows (`ledger/store.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from smallfirst.chat import Origin, Usage
+
+CallStatus = Literal["ok", "refused", "error", "cancelled", "cut", "lost"]
+"""`refused`: by us, before any attempt. `cut`: the stream broke after its first byte. `lost`: the process died; settled by recovery."""
+
+AttemptKind = Literal["first", "retry", "climb", "relay"]
+AttemptStatus = Literal[
+    "ok", "unmet", "refused", "error", "timeout", "unreachable", "broken", "cancelled", "lost"
+]
+"""`unmet`: answered, but not as the contract says. `refused`: the upstream's own error status."""
+
+UsageSource = Literal["reported", "estimated", "none"]
+"""`none`: nothing was generated, so nothing is owed."""
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One request to one model on behalf of a call. Times in milliseconds; `started_ms` counts from the call's arrival."""
+
+    seq: int
+    kind: AttemptKind
+    rung: int
+    model: str
+    provider: str
+    status: AttemptStatus
+    started_ms: float
+    latency_ms: float
+    endpoint: str = ""
+    upstream_model: str = ""
+    upstream_id: str = ""
+    http_status: int = 0
+    ttft_ms: float | None = None
+    stop: str = ""
+    reason: str = ""  # why it did not do: the failed check, the error
+    usage: Usage = Usage()
+    usage_source: UsageSource = "none"
+    price_version: str = ""
+    cost_nusd: int | None = 0  # None: the price is unknown
+    simulated: bool = False
+    frontier: bool = False  # asked of the ladder's last model, or of a model named directly
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One request from a client, settled. `at_ms` is Unix time; `cost_nusd` the sum of its attempts', None if one of them is unknown."""
+
+    id: str
+    at_ms: int
+    tenant: str
+    key: str
+    status: CallStatus
+    http_status: int
+    dialect: str
+    route: str
+    attempts: tuple[Attempt, ...] = ()
+    task: str = ""
+    origin: Origin = "client"
+    asked_model: str = ""
+    model: str = ""  # what answered
+    rung: int = -1
+    stream: bool = False
+    release: str = ""
+    policy: str = ""
+    latency_ms: float = 0.0
+    ttft_ms: float | None = None
+    overhead_ms: float = 0.0  # the call's time less the time spent waiting for upstreams
+    cost_nusd: int | None = 0
+    prompt_bytes: int = 0  # size of the request body
+    answer_chars: int = 0
+    error: str = ""
+    client_key: str = ""  # x-smallfirst-key: the client's own name for the call
+    conversation: str = ""
+    decision: dict[str, Any] = {}
+    unproven: bool = False
+    outside_bound: bool = False
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True, tag="intent", omit_defaults=True):
+    """Written before an attempt is sent: what it may cost at most. An intent that never settles is settled at `reserved_nusd`, as estimated."""
+
+    call: str
+    seq: int
+    at_ms: int
+    tenant: str
+    key: str
+    task: str
+    model: str
+    provider: str
+    rung: int
+    reserved_nusd: int | None
+    route: str = ""
+    dialect: str = ""
+    asked_model: str = ""
+    kind: AttemptKind = "first"
+    release: str = ""
+    policy: str = ""
+    origin: Origin = "client"
+    reserved_usage: Usage = Usage()
+    price_version: str = ""
+    simulated: bool = False
+    frontier: bool = False
+    prompt_bytes: int = 0  # size of the request body
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True, tag="settlement"):
+    """Written before the last byte goes out: the call as it ended."""
+
+    call: Call
+
+
+class Bodies(msgspec.Struct, frozen=True, kw_only=True, tag="bodies"):
+    """What was asked and answered, for tasks that keep it, redacted. First to be left out when the disk is full."""
+
+    call: str
+    at_ms: int
+    tenant: str
+    task: str
+    request: bytes
+    answer: bytes
+    keep_days: int
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
+    """Something an operator did or must know: a release served unproven, a reload, a recovery."""
+
+    at_ms: int
+    kind: str
+    detail: dict[str, Any]
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat"):
+    """For `seconds` up to `at_ms` these own models were kept running: name to nano-dollars an hour."""
+
+    at_ms: int
+    seconds: float
+    hourly_nusd: dict[str, int]
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag="outcome"):
+    """What was later learned of a call's answer. Appended, never overwritten."""
+
+    at_ms: int
+    call: str
+    kind: Literal["score", "label", "thumbs", "judge", "bad-hit"]
+    value: Any
+    source: str = ""
+
+
+Record = Intent | Settlement | Bodies | Event | Heartbeat | Outcome

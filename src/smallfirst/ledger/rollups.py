@@ -1,0 +1,197 @@
+"""Sums by the hour, kept as calls are imported, so that a report over ten million calls reads hours and not
+calls.
+
+Every rollup is a table whose key is followed by sums; adding a batch is one upsert a row. A call belongs to
+the hour in which it arrived (UTC).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from operator import add
+from typing import Any
+
+from smallfirst.ledger import store
+from smallfirst.ledger.buckets import bucket
+from smallfirst.ledger.names import Ids
+from smallfirst.ledger.records import Attempt, Call, Heartbeat
+
+MS_PER_HOUR = 3_600_000
+SECONDS_PER_HOUR = 3600
+TOTAL, FIRST_TOKEN, OVERHEAD = 0, 1, 2
+ANSWERED = ("ok", "unmet")
+_US_PER_MS = 1000
+
+TOKEN_CLASSES = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "input_audio_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "output_audio_tokens",
+)
+_TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "hourly_calls": (
+        ("hour", "tenant", "key", "task", "model", "origin", "status", "unproven", "outside_bound"),
+        ("calls",),
+    ),
+    "hourly_attempts": (
+        ("hour", "tenant", "key", "task", "model", "provider", "origin", "status", "simulated"),
+        ("attempts", *TOKEN_CLASSES, "cost_nusd", "unknown_attempts", "estimated_attempts", "estimated_nusd"),
+    ),
+    "hourly_latency": (("hour", "tenant", "task", "model", "origin", "measure", "bucket"), ("calls",)),
+    "hourly_output": (("task", "model", "hour", "bucket"), ("attempts",)),
+    "hourly_frontier": (
+        ("hour", "tenant", "task", "model", "simulated"),
+        ("calls", "unknown_calls", "paid_nusd", "frontier_nusd", "bytes", "bytes2", "nusd2", "cross"),
+    ),
+    "hourly_models": (("hour", "model"), ("seconds", "cost_nusd")),
+}
+_Key = tuple[Any, ...]
+_Sums = dict[_Key, tuple[Any, ...]]
+
+
+def _conflict(table: str) -> str:
+    key, sums = _TABLES[table]
+    sets = ", ".join(f"{name} = {name} + excluded.{name}" for name in sums)
+    return f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {sets}"
+
+
+_CONFLICTS = {table: _conflict(table) for table in _TABLES}
+
+
+class Rollups:
+    """The sums of one batch. `ids` numbers the names; `write` adds them to the store's."""
+
+    def __init__(self, ids: Ids) -> None:
+        self._ids = ids
+        self._counts: dict[str, dict[_Key, int]] = {
+            table: {} for table, (_, sums) in _TABLES.items() if len(sums) == 1
+        }
+        self._sums: dict[str, _Sums] = {table: {} for table, (_, sums) in _TABLES.items() if len(sums) > 1}
+
+    def add_call(self, call: Call) -> None:
+        """Counts a settled call and its attempts."""
+        ids, hour = self._ids, call.at_ms // MS_PER_HOUR
+        tenant, key, task, origin = ids[call.tenant], ids[call.key], ids[call.task], ids[call.origin]
+        row = (
+            hour,
+            tenant,
+            key,
+            task,
+            ids[call.model],
+            origin,
+            ids[call.status],
+            call.unproven,
+            call.outside_bound,
+        )
+        _count(self._counts["hourly_calls"], row)
+        for attempt in call.attempts:
+            of = (
+                hour,
+                tenant,
+                key,
+                task,
+                ids[attempt.model],
+                ids[attempt.provider],
+                origin,
+                ids[attempt.status],
+            )
+            _add(self._sums["hourly_attempts"], (*of, attempt.simulated), _attempt_sums(attempt))
+            if attempt.status in ANSWERED and attempt.usage_source == "reported":
+                row = (task, ids[attempt.model], hour, bucket(attempt.usage.completion_tokens))
+                _count(self._counts["hourly_output"], row)
+        if call.status == "ok":
+            self._add_latency(call, (hour, tenant, task, ids[call.model], origin))
+            if call.origin == "client":
+                self._add_frontier(call, (hour, tenant, task))
+
+    def add_heartbeat(self, beat: Heartbeat) -> None:
+        """Counts the time for which own models were kept: all of it in the hour in which it ended."""
+        for model, hourly_nusd in beat.hourly_nusd.items():
+            cost_nusd = round(hourly_nusd * beat.seconds / SECONDS_PER_HOUR)
+            _add(
+                self._sums["hourly_models"],
+                (beat.at_ms // MS_PER_HOUR, self._ids[model]),
+                (beat.seconds, cost_nusd),
+            )
+
+    def write(self, conn: sqlite3.Connection, give_way: Callable[[], None]) -> None:
+        """Adds the sums to the store's, inside a transaction of the caller's; `give_way` is called between
+        tables.
+        """
+        for table, counts in self._counts.items():
+            store.insert(
+                conn, table, [(*key, count) for key, count in counts.items()], conflict=_CONFLICTS[table]
+            )
+            give_way()
+        for table, sums in self._sums.items():
+            store.insert(
+                conn, table, [key + values for key, values in sums.items()], conflict=_CONFLICTS[table]
+            )
+            give_way()
+
+    def _add_latency(self, call: Call, of: _Key) -> None:
+        counts = self._counts["hourly_latency"]
+        _count(counts, (*of, TOTAL, bucket(round(call.latency_ms * _US_PER_MS))))
+        _count(counts, (*of, OVERHEAD, bucket(round(call.overhead_ms * _US_PER_MS))))
+        if call.ttft_ms is not None:
+            _count(counts, (*of, FIRST_TOKEN, bucket(round(call.ttft_ms * _US_PER_MS))))
+
+    def _add_frontier(self, call: Call, of: _Key) -> None:
+        """What the frontier cost where it answered, and how large the calls were that it did not."""
+        frontier = [attempt for attempt in call.attempts if attempt.frontier]
+        answered = [attempt for attempt in frontier if attempt.status in ANSWERED]
+        simulated = any(attempt.simulated for attempt in (answered or call.attempts))
+        row = (*of, self._ids[answered[-1].model if answered else ""], int(simulated))
+        costs = [attempt.cost_nusd for attempt in frontier] if answered else []
+        size = call.prompt_bytes
+        if call.cost_nusd is None or None in costs:
+            sums = (0, 1, 0, 0, 0, 0.0, 0.0, 0.0)
+        elif not answered:
+            sums = (1, 0, call.cost_nusd, 0, size, float(size * size), 0.0, 0.0)
+        else:
+            cost = sum(cost for cost in costs if cost is not None)
+            sums = (
+                1,
+                0,
+                call.cost_nusd,
+                cost,
+                size,
+                float(size * size),
+                float(cost * cost),
+                float(cost * size),
+            )
+        _add(self._sums["hourly_frontier"], row, sums)
+
+
+def _attempt_sums(attempt: Attempt) -> tuple[int, ...]:
+    usage, cost = attempt.usage, attempt.cost_nusd
+    estimated = attempt.usage_source == "estimated"
+    return (
+        1,
+        usage.input_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.cache_write_1h_tokens,
+        usage.input_audio_tokens,
+        usage.output_tokens,
+        usage.reasoning_tokens,
+        usage.output_audio_tokens,
+        cost or 0,
+        int(cost is None),
+        int(estimated),
+        (cost or 0) if estimated else 0,
+    )
+
+
+def _count(counts: dict[_Key, int], key: _Key) -> None:
+    counts[key] = counts.get(key, 0) + 1
+
+
+def _add(sums: _Sums, key: _Key, values: tuple[Any, ...]) -> None:
+    before = sums.get(key)
+    sums[key] = values if before is None else tuple(map(add, before, values))
