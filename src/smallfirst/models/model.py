@@ -1,0 +1,84 @@
+"""A model as the gateway asks it: who, where, in which dialect, at what price."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Protocol
+
+from multidict import CIMultiDict
+
+from smallfirst.chat import Dialect
+from smallfirst.config.schema import Model as ModelConfig
+from smallfirst.config.schema import Provider, ProviderKind, Timeouts
+from smallfirst.models import anthropic_http, openai_http
+from smallfirst.models.endpoints import Endpoint, Endpoints
+from smallfirst.models.meter import Meter
+from smallfirst.models.transport import Outgoing
+from smallfirst.pricing import Price
+from smallfirst.wire.incoming import Changes, Incoming
+
+
+class Prices(Protocol):
+    """Where a model's price of a day is found: `pricing.PriceBook`."""
+
+    def at(self, model: str, provider: str, on: datetime.date) -> Price | None: ...
+
+
+class Model:
+    """Something that answers. One object for the life of a configuration; `in_flight` counts what is being asked of it now."""
+
+    def __init__(
+        self,
+        name: str,
+        config: ModelConfig,
+        *,
+        provider_name: str,
+        provider: Provider,
+        endpoints: Endpoints,
+        headers: dict[str, str],
+    ) -> None:
+        self.name = name
+        self.provider = provider_name
+        self.kind: ProviderKind = provider.kind
+        self.dialect: Dialect = "anthropic" if provider.kind == "anthropic" else "openai"
+        self.upstream_id = config.id or name
+        self.endpoints = endpoints
+        self.timeouts: Timeouts = provider.timeouts
+        self.max_attempts = provider.max_attempts
+        self.simulated = provider.simulated
+        self.stream_usage = provider.stream_usage
+        self.engine = "llamacpp" if provider.kind == "embedded" else provider.engine
+        self.context_tokens = config.context_tokens
+        self.tools = config.tools
+        self.concurrency = config.concurrency
+        self.show_model = config.show_model
+        self.hourly_usd = config.hourly_usd
+        self.in_flight = 0
+        self.meter = Meter()
+        self._headers = CIMultiDict(
+            headers
+        )  # as the client library wants them, so that it need not convert them for each call
+        self._api_version = provider.api_version
+
+    @property
+    def owned(self) -> bool:
+        """Whether the user runs the engine: its requests are held to an allowlist of fields."""
+        return self.engine != "hosted"
+
+    @property
+    def full(self) -> bool:
+        return self.concurrency is not None and self.in_flight >= self.concurrency
+
+    def outgoing(self, incoming: Incoming, endpoint: Endpoint, changes: Changes) -> Outgoing:
+        """The request as this model is sent it. Raises `Untranslatable` if it cannot be said."""
+        body = incoming.data_for(self.dialect, changes)
+        if self.kind == "anthropic":
+            path = anthropic_http.path(incoming.route)
+        elif self.kind == "azure":
+            path = openai_http.azure_path(incoming.route, self.upstream_id, self._api_version)
+        else:
+            path = openai_http.path(incoming.route)
+        return Outgoing(endpoint.url(path), self._headers, body)
+
+    def price(self, book: Prices, on: datetime.date) -> Price | None:
+        return book.at(self.name, self.provider, on)
