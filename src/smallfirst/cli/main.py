@@ -1,0 +1,55 @@
+"""`smallfirst`: all nouns together, and the one place where an error becomes a line on stderr."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+import smallfirst
+from smallfirst.cli import bill, calls, config, explain, init, keys, models, prices, release, serve
+from smallfirst.errors import SmallfirstError
+
+app = typer.Typer(
+    help="Small models first, frontier when needed, proof before every change.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(name="init")(init.init)
+app.command(name="serve")(serve.serve)
+app.command(name="explain")(explain.explain)
+app.command(name="bill")(bill.bill)
+app.add_typer(calls.app, name="calls")
+app.add_typer(config.app, name="config")
+app.add_typer(keys.app, name="keys")
+app.add_typer(models.app, name="models")
+app.add_typer(prices.app, name="prices")
+app.add_typer(release.app, name="release")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"smallfirst {smallfirst.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", help="Show the version and exit.", callback=_version, is_eager=True
+    ),
+) -> None:
+    """Options of every command."""
+
+
+def main() -> None:
+    """Runs a command. Exit status: 0, 1 for an error of ours, 2 for wrong usage, 130 after Ctrl-C."""
+    try:
+        app()
+    except SmallfirstError as error:
+        typer.echo(typer.style("error:", fg="red", bold=True) + f" {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:  # `| head`
+        sys.stderr.close()
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""The data plane's front: HTTP, tenants, money and record around `answering`."""

@@ -1,0 +1,78 @@
+"""A call's account: its attempts are paid from budgets, announced in the journal before they are sent, and end up in one settlement."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from smallfirst.answering.account import Plan
+from smallfirst.answering.attempt import Clock
+from smallfirst.gateway.budget import Budgets, Limit, Reservation
+from smallfirst.gateway.draft import Draft
+from smallfirst.ledger.records import Attempt, Intent, Settlement
+
+
+class Journal(Protocol):
+    """What an account writes to: `ledger.Journal`."""
+
+    def append_intent(self, intent: Intent) -> None: ...
+
+    def append_settlement(self, settlement: Settlement) -> None: ...
+
+
+class History(Protocol):
+    """What earlier answers were like: `gateway.history.History`."""
+
+    def output_tokens(self, task: str, model: str) -> int: ...
+
+
+class CallAccount:
+    """`answering.Account` for one call of a client."""
+
+    __slots__ = (
+        "_budgets",
+        "_clock",
+        "_day",
+        "_draft",
+        "_history",
+        "_journal",
+        "_limits",
+        "_reservations",
+        "announced",
+    )
+
+    def __init__(
+        self,
+        draft: Draft,
+        *,
+        limits: tuple[Limit, ...],
+        budgets: Budgets,
+        journal: Journal,
+        history: History,
+        clock: Clock,
+    ) -> None:
+        self._draft = draft
+        self._limits = limits
+        self._budgets = budgets
+        self._journal = journal
+        self._history = history
+        self._clock = clock
+        self._day = clock.at_ms // 86_400_000
+        self._reservations: dict[int, Reservation | None] = {}
+        self.announced = False
+
+    def reserve(self, plan: Plan) -> None:
+        reservation = self._budgets.reserve(self._limits, plan.reserved_nusd, day=self._day, model=plan.model)
+        try:
+            self._journal.append_intent(self._draft.intent(plan, self._clock))
+        except BaseException:
+            self._budgets.settle(reservation, 0)
+            raise
+        self.announced = True
+        self._reservations[plan.seq] = reservation
+
+    def settle(self, plan: Plan, attempt: Attempt) -> None:
+        self._budgets.settle(self._reservations.pop(plan.seq), attempt.cost_nusd)
+        self._draft.attempts.append(attempt)
+
+    def output_tokens(self, task: str, model: str) -> int:
+        return self._history.output_tokens(task, model)

@@ -1,0 +1,57 @@
+"""What was asked and answered, kept only for tasks that say so, with what they redact taken out."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from smallfirst import limits
+from smallfirst.gateway.hand import CallInHand
+from smallfirst.ledger.records import Bodies
+from smallfirst.wire.incoming import Incoming
+
+REDACTED = "[redacted]"
+
+
+def keeps_bodies(call: CallInHand) -> bool:
+    """Whether this call's task keeps what was asked and answered."""
+    task = call.running.config.tasks.get(call.draft.task)
+    return task is not None and task.keep_bodies
+
+
+def keep_bodies(call: CallInHand, incoming: Incoming, answer: bytes) -> None:
+    """Appends the bodies of a call whose task keeps them; too long ones are left out, not cut."""
+    config, draft = call.running.config, call.draft
+    if not keeps_bodies(call):
+        return
+    task = config.tasks[draft.task]
+    tenant = config.tenants.get(draft.tenant)
+    days = config.storage.bodies_days if tenant is None or tenant.bodies_days is None else tenant.bodies_days
+    if days == 0 or len(incoming.data) + len(answer) > limits.MAX_STORED_BODY_BYTES:
+        return
+    call.desk.ledger.journal.append(
+        Bodies(
+            call=draft.id,
+            at_ms=draft.at_ms,
+            tenant=draft.tenant,
+            task=draft.task,
+            request=redact(incoming.data, task.redact),
+            answer=redact(answer, task.redact),
+            keep_days=days,
+        )
+    )
+
+
+def redact(data: bytes, patterns: tuple[str, ...]) -> bytes:
+    """The same text with every match of the patterns replaced. A pattern sees the JSON as it is written."""
+    if not patterns:
+        return data
+    text = data.decode("utf-8", "replace")
+    for pattern in patterns:
+        text = _compiled(pattern).sub(REDACTED, text)
+    return text.encode()
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)

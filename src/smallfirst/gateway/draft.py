@@ -1,0 +1,117 @@
+"""A call while it is under way: what will be its row in the ledger."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from smallfirst.answering.account import Plan
+from smallfirst.answering.attempt import Clock
+from smallfirst.ledger.records import Attempt, Call, CallStatus, Intent
+
+_chance = random.Random()  # noqa: S311 (seeded from the system once; a system call for each id would cost more than the id)
+
+
+def new_call_id(at_ms: int) -> str:
+    """Sorts by time: twelve hex digits of milliseconds, then sixteen of chance (a name, not a secret)."""
+    return f"{at_ms:012x}{_chance.getrandbits(64):016x}"
+
+
+class Draft:
+    """Filled in as the call goes on; `intent` and `call` are what it looks like to the ledger."""
+
+    def __init__(self, *, route: str, dialect: str, clock: Clock) -> None:
+        self.id = new_call_id(clock.at_ms)
+        self.at_ms = clock.at_ms
+        self.route = route
+        self.dialect = dialect
+        self.tenant = ""
+        self.key = ""
+        self.task = ""
+        self.asked_model = ""
+        self.stream = False
+        self.release = ""
+        self.policy = ""
+        self.unproven = False
+        self.prompt_bytes = 0
+        self.client_key = ""
+        self.conversation = ""
+        self.decision: dict[str, Any] = {}
+        self.attempts: list[Attempt] = []
+        self.model = ""
+        self.rung = -1
+        self.ttft_ms: float | None = None
+        self.overhead_ms = 0.0
+        self.answer_chars = 0
+
+    @property
+    def cost_nusd(self) -> int | None:
+        """What the attempts cost together; None as soon as one of them is unknown."""
+        total = 0
+        for attempt in self.attempts:
+            if attempt.cost_nusd is None:
+                return None
+            total += attempt.cost_nusd
+        return total
+
+    def waited_ms(self) -> float:
+        """The time spent waiting for upstreams until now, of attempts that have ended."""
+        return sum(attempt.latency_ms for attempt in self.attempts)
+
+    def intent(self, plan: Plan, clock: Clock) -> Intent:
+        """What is written before an attempt is sent."""
+        return Intent(
+            call=self.id,
+            seq=plan.seq,
+            at_ms=self.at_ms,
+            tenant=self.tenant,
+            key=self.key,
+            task=self.task,
+            model=plan.model,
+            provider=plan.provider,
+            rung=plan.rung,
+            reserved_nusd=plan.reserved_nusd,
+            route=self.route,
+            dialect=self.dialect,
+            asked_model=self.asked_model,
+            kind=plan.kind,
+            release=self.release,
+            policy=self.policy,
+            reserved_usage=plan.reserved_usage,
+            price_version=plan.price_version,
+            simulated=plan.simulated,
+            frontier=plan.frontier,
+            prompt_bytes=self.prompt_bytes,
+        )
+
+    def call(self, status: CallStatus, *, http_status: int, latency_ms: float, error: str = "") -> Call:
+        """The call as it ended."""
+        return Call(
+            id=self.id,
+            at_ms=self.at_ms,
+            tenant=self.tenant,
+            key=self.key,
+            status=status,
+            http_status=http_status,
+            dialect=self.dialect,
+            route=self.route,
+            attempts=tuple(self.attempts),
+            task=self.task,
+            asked_model=self.asked_model,
+            model=self.model,
+            rung=self.rung,
+            stream=self.stream,
+            release=self.release,
+            policy=self.policy,
+            latency_ms=round(latency_ms, 3),
+            ttft_ms=None if self.ttft_ms is None else round(self.ttft_ms, 3),
+            overhead_ms=round(self.overhead_ms, 3),
+            cost_nusd=self.cost_nusd,
+            prompt_bytes=self.prompt_bytes,
+            answer_chars=self.answer_chars,
+            error=error,
+            client_key=self.client_key,
+            conversation=self.conversation,
+            decision=self.decision,
+            unproven=self.unproven,
+        )

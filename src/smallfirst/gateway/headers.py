@@ -1,0 +1,84 @@
+"""The headers that are ours: what a caller may say to the gateway, and what it is told of its call."""
+
+from __future__ import annotations
+
+import msgspec
+
+from smallfirst.answering.climb import Answer
+from smallfirst.answering.decide import Decision
+from smallfirst.gateway.client import Client
+from smallfirst.gateway.draft import Draft
+from smallfirst.money import NUSD_PER_USD
+
+TASK = b"x-smallfirst-task"
+KEY = b"x-smallfirst-key"
+CONVERSATION = b"x-smallfirst-conversation"
+EXPLAIN = b"x-smallfirst-explain"
+_MAX_EXPLANATION_CHARS = 4000
+
+
+def answer_headers(
+    draft: Draft, answer: Answer, client: Client, decision: Decision
+) -> list[tuple[bytes, bytes]]:
+    """What answered, at what cost, and, on request, why. The provider's own headers come along within one dialect."""
+    reply = answer.reply
+    headers = [
+        (b"x-smallfirst-call", draft.id.encode()),
+        (b"x-smallfirst-model", answer.model.name.encode()),
+        (b"x-smallfirst-overhead-ms", b"%.2f" % draft.overhead_ms),
+    ]
+    if draft.task:
+        headers.append((b"x-smallfirst-rung", b"%d" % draft.rung))
+        headers.append((b"x-smallfirst-release", draft.release[:12].encode()))
+    if draft.unproven:
+        headers.append((b"x-smallfirst-unproven", b"1"))
+    if answer.unmet:
+        headers.append((b"x-smallfirst-check", b"unmet"))
+    if answer.model.simulated:
+        headers.append((b"x-smallfirst-simulated", b"1"))
+    if not client.started and answer.attempting.record is not None:
+        cost = draft.cost_nusd
+        headers.append(
+            (
+                b"x-smallfirst-cost-usd",
+                b"unknown" if cost is None else b"%d.%09d" % divmod(cost, NUSD_PER_USD),
+            )
+        )
+    if client.headers.get(EXPLAIN) == b"1":
+        headers.append((b"x-smallfirst-explain", explanation(draft, decision)))
+    passed = reply.dialect == draft.dialect
+    has_id = False
+    if passed:
+        for name, value in reply.headers:
+            lowered = name.lower()
+            has_id = has_id or lowered in ("x-request-id", "request-id")
+            headers.append((lowered.encode(), value.encode("latin-1", "replace")))
+    if not has_id:
+        headers += [(b"x-request-id", draft.id.encode()), (b"request-id", draft.id.encode())]
+    return headers
+
+
+def explanation(draft: Draft, decision: Decision) -> bytes:
+    """The decision and the attempts so far as one line of ASCII JSON."""
+    attempts = [
+        {
+            "rung": attempt.rung,
+            "model": attempt.model,
+            "status": attempt.status,
+            "reason": attempt.reason,
+            "latency_ms": attempt.latency_ms,
+        }
+        for attempt in draft.attempts
+    ]
+    steps = [{"rung": step.rung, "model": step.model, "skipped": step.skipped} for step in decision.steps]
+    told = {
+        "task": draft.task,
+        "release": draft.release[:12],
+        "by": draft.decision.get("by", ""),
+        "steps": steps,
+        "attempts": attempts,
+    }
+    text = msgspec.json.encode(told).decode()
+    return "".join(char if " " <= char <= "~" else f"\\u{min(ord(char), 0xFFFF):04x}" for char in text)[
+        :_MAX_EXPLANATION_CHARS
+    ].encode()

@@ -1,0 +1,111 @@
+"""The story of a call: identify, decide, climb, answer, record.
+
+Each step is one function or object of its own; this file says in which order they come. How a call ends early is `hand.CallInHand.guard`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from smallfirst.answering.climb import Answer
+from smallfirst.answering.decide import Decision, decide
+from smallfirst.gateway import headers
+from smallfirst.gateway.bodies import keep_bodies, keeps_bodies
+from smallfirst.gateway.client import Client
+from smallfirst.gateway.hand import CallInHand, Desk
+from smallfirst.gateway.relay import StreamRelay, whole_body
+from smallfirst.gateway.running import Chosen
+from smallfirst.ledger.records import CallStatus
+from smallfirst.models.reply import LiveReply, WholeReply
+from smallfirst.wire.incoming import Incoming, Route
+
+
+async def answer_call(desk: Desk, route: Route, client: Client) -> None:
+    """One call of a route whose bodies the gateway understands, from its first byte to its settlement."""
+    call = CallInHand(desk, client, route=route, dialect="anthropic" if route == "messages" else "openai")
+    await call.guard(_answer(call, route))
+
+
+async def _answer(call: CallInHand, route: Route) -> None:
+    call.admit()
+    caller = call.identify()
+    incoming = Incoming(route, await call.body())
+    chosen = call.running.choose(call.client.header(headers.TASK), incoming, caller)
+    decision = chosen.fixed or decide(chosen.policy, incoming, call.running.answerer.catalogue)
+    _remember(call, incoming, chosen, decision)
+    account = call.account(caller, chosen.policy.task)
+    call.client.watch()
+    answer = await call.running.answerer.answer(
+        incoming, chosen.policy, decision, account=account, clock=call.clock, keep_text=keeps_bodies(call)
+    )
+    _answered(call, answer)
+    if isinstance(answer.reply, LiveReply):
+        await _release_stream(call, incoming, answer, decision)
+    else:
+        await _release_whole(call, incoming, answer, decision)
+
+
+def _remember(call: CallInHand, incoming: Incoming, chosen: Chosen, decision: Decision) -> None:
+    draft, client = call.draft, call.client
+    draft.task = chosen.policy.task
+    draft.asked_model = incoming.model[:256]
+    draft.stream = incoming.stream
+    draft.release, draft.policy, draft.unproven = chosen.release, chosen.policy_hash, chosen.unproven
+    draft.prompt_bytes = len(incoming.data)
+    draft.client_key = client.header(headers.KEY)
+    draft.conversation = client.header(headers.CONVERSATION)
+    draft.decision = {"by": chosen.by} | (decision.record() if len(decision.steps) > 1 else {})
+
+
+def _answered(call: CallInHand, answer: Answer) -> None:
+    draft = call.draft
+    draft.model = answer.model.name
+    draft.rung = answer.attempting.plan.rung
+    draft.ttft_ms = call.clock.ms()
+    waited = draft.waited_ms()
+    if answer.attempting.record is None:  # a stream: it is waited for until its first event
+        waited += answer.attempting.ttft_ms or 0.0
+    draft.overhead_ms = max(0.0, draft.ttft_ms - waited)
+
+
+async def _release_whole(call: CallInHand, incoming: Incoming, answer: Answer, decision: Decision) -> None:
+    reply = answer.reply
+    assert isinstance(reply, WholeReply)
+    call.draft.answer_chars = len(reply.text)
+    body = whole_body(reply, incoming.dialect, _shown_model(incoming, answer))
+    told = headers.answer_headers(call.draft, answer, call.client, decision)
+    told.append((b"content-type", b"application/json"))
+    keep_bodies(call, incoming, reply.data)
+    call.settle("ok", 200)
+    await call.client.answer(200, told, body)
+
+
+async def _release_stream(call: CallInHand, incoming: Incoming, answer: Answer, decision: Decision) -> None:
+    live = answer.reply
+    assert isinstance(live, LiveReply)
+    told = headers.answer_headers(call.draft, answer, call.client, decision)
+    told += [
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"cache-control", b"no-cache"),
+        (b"x-accel-buffering", b"no"),
+    ]
+    relay = StreamRelay(
+        call.client, incoming, answer, model=_shown_model(incoming, answer), call_id=call.draft.id
+    )
+
+    def settle(status: CallStatus, error: str) -> None:
+        call.draft.answer_chars = live.peek.chars
+        keep_bodies(call, incoming, msgspec.json.encode({"text": "".join(live.peek.text_parts)}))
+        if status == "ok":
+            call.settle("ok", 200)
+        elif error in ("client_gone", "shutdown"):
+            call.settle_cancelled()
+        else:
+            call.settle(status, 200, error)
+
+    await relay.run(told, settle)
+
+
+def _shown_model(incoming: Incoming, answer: Answer) -> str:
+    """The response's `model`: what was asked for, unless the model is configured to show itself."""
+    return answer.model.name if answer.model.show_model else incoming.model

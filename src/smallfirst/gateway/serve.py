@@ -1,0 +1,228 @@
+"""`smallfirst serve`: one gateway process over one state directory, from its lock to its last settlement."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import uvicorn
+
+from smallfirst.config import load
+from smallfirst.config.check import problems_at_start
+from smallfirst.config.schema import Config
+from smallfirst.errors import ConfigError, StateError
+from smallfirst.gateway.app import Gateway
+from smallfirst.gateway.budget import Budgets
+from smallfirst.gateway.hand import Desk
+from smallfirst.gateway.history import History
+from smallfirst.gateway.listener import BoundedHttp
+from smallfirst.gateway.metrics import Metrics
+from smallfirst.gateway.reload import reloaded
+from smallfirst.gateway.running import Running, Shared
+from smallfirst.gateway.upkeep import Upkeep
+from smallfirst.ledger import Ledger
+from smallfirst.ledger.records import Event
+from smallfirst.models.embedded import EmbeddedModels
+from smallfirst.models.transport import AiohttpTransport
+from smallfirst.releases import Live, Serving, load_serving, read_live
+
+_log = logging.getLogger(__name__)
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line adds to the configuration; None: as configured, or as the channel says."""
+
+    host: str | None = None
+    port: int | None = None
+    release: str | None = None
+    unproven: str = ""
+    embedded: bool = True
+
+
+def serve(path: Path, options: Options, *, announce: Callable[[str, Serving], None]) -> None:
+    """Serves until SIGTERM or SIGINT. `announce` is told the address and what is served once calls are accepted.
+
+    Raises `ConfigError`, `StateError` (another gateway, the port) and `ReleaseError` before anything is served.
+    """
+    config = _with_options(load(path), options)
+    problems = problems_at_start(config)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    state = (path.parent / config.storage.path).resolve()
+    ledger = Ledger.open(state, calls_days=config.storage.calls_days)
+    try:
+        live = _live(state, options)
+        serving = load_serving(live, state=state, config=config)
+        listener = _listen(config)
+        try:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(_run(path, config, serving, ledger, listener, state, options, announce))
+        finally:
+            listener.close()
+    finally:
+        ledger.close()
+
+
+async def _run(
+    path: Path,
+    config: Config,
+    serving: Serving,
+    ledger: Ledger,
+    listener: socket.socket,
+    state: Path,
+    options: Options,
+    announce: Callable[[str, Serving], None],
+) -> None:
+    transport = AiohttpTransport()
+    embedded = EmbeddedModels(config, state, base=path.parent, wanted=options.embedded)
+    shared = Shared(
+        ledger=ledger,
+        transport=transport,
+        embedded=embedded,
+        environ=os.environ,
+        budgets=Budgets(lambda scope, day: ledger.queries.spent_nusd(day, scope)),
+        history=History(ledger.queries.output_tokens_quantile),
+    )
+    desk = Desk(Running(config, serving, shared), ledger, Metrics())
+    server = _Server(_uvicorn_config(Gateway(desk, ready=lambda: not server.should_exit), config))
+    upkeep = Upkeep(desk, transport)
+    _gauges(desk, embedded)
+    ledger.journal.append(
+        _event("started", {"release": serving.id, "unproven": serving.unproven, "pid": os.getpid()})
+    )
+    ledger.start()
+
+    def on_hangup() -> None:
+        desk.running = reloaded(
+            desk.running, path, shared, options_applied=lambda fresh: _with_options(fresh, options)
+        )
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.handle_exit, number, None)
+    host, port = listener.getsockname()[:2]
+    try:
+        embedded.start()
+        upkeep.start()
+        gc.collect()
+        gc.freeze()  # what lives as long as the process need not be looked at again and again
+        gc.set_threshold(10_000, 20, 50)  # calls leave few cycles behind
+        started = asyncio.create_task(
+            _announce_when_started(server, lambda: announce(f"http://{host}:{port}", serving))
+        )
+        await server.serve(sockets=[listener])
+        await started
+    finally:
+        await upkeep.stop()
+        await embedded.stop()
+        await transport.close()
+        ledger.journal.append(_event("stopped", {"pid": os.getpid()}))
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its way with signals: it would raise them again once it has stopped, before our ledger is closed."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _announce_when_started(server: uvicorn.Server, announce: Callable[[], None]) -> None:
+    while not server.started:
+        if server.should_exit:
+            return
+        await asyncio.sleep(0.01)
+    announce()
+
+
+def _uvicorn_config(app: Gateway, config: Config) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=BoundedHttp,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=max(1, round(config.server.drain_s)),
+        backlog=2048,
+    )
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not on this platform
+        return None
+    return uvloop.new_event_loop
+
+
+def _listen(config: Config) -> socket.socket:
+    """The listening socket, bound before anything else is started."""
+    host, port = config.server.host, config.server.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise StateError(
+            f"cannot listen on {host}:{port}: {error.strerror}; another program may use it: server.port or --port chooses another"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _live(state: Path, options: Options) -> Live:
+    live = read_live(state)
+    if options.release is not None:
+        return Live(release=options.release, unproven=options.unproven)
+    if options.unproven:
+        return Live(release=live.release, unproven=options.unproven)
+    return live
+
+
+def _with_options(config: Config, options: Options) -> Config:
+    server = config.server
+    if options.host is not None:
+        server = msgspec.structs.replace(server, host=options.host)
+    if options.port is not None:
+        server = msgspec.structs.replace(server, port=options.port)
+    return msgspec.structs.replace(config, server=server)
+
+
+def _gauges(desk: Desk, embedded: EmbeddedModels) -> None:
+    metrics, ledger = desk.metrics, desk.ledger
+    metrics.gauges["smallfirst_calls_in_flight"] = ("Calls under way", lambda: desk.in_flight)
+    metrics.gauges["smallfirst_journal_unimported_bytes"] = (
+        "Journal not yet in the store",
+        lambda: ledger.journal.unimported_bytes,
+    )
+    metrics.gauges["smallfirst_embedded_ready"] = ("Embedded models that answer", lambda: embedded.ready)
+    metrics.gauges["smallfirst_unproven"] = (
+        "1 while an unproven release is served",
+        lambda: float(bool(desk.running.serving.unproven)),
+    )
+    metrics.endpoints = lambda: [
+        *desk.running.answerer.catalogue.endpoints_by_url.values(),
+        *embedded.endpoints.values(),
+    ]
+
+
+def _event(kind: str, detail: dict[str, object]) -> Event:
+    return Event(at_ms=int(time.time() * 1000), kind=kind, detail=detail)
