@@ -97,7 +97,8 @@ class StreamRelay:
     async def _pass_on(self, headers: list[tuple[bytes, bytes]], settle: Settle) -> None:
         client = self._client
         await client.start_stream(headers)
-        async for batch in self._batches():
+        held = self._answer.held
+        async for batch in self._live.events() if held is None else _at_once(held):
             data = self._writer.write(batch)
             if not self._settled and any(map(is_terminal, batch)):
                 self._ended_well(settle)
@@ -113,13 +114,6 @@ class StreamRelay:
         self._answered(self._answer.attempting)
         settle("ok", "")
         self._settled = True
-
-    async def _batches(self) -> AsyncIterator[list[SseEvent]]:
-        if self._answer.held is not None:
-            yield list(self._answer.held)
-            return
-        async for batch in self._live.events():
-            yield batch
 
     def _answered(self, attempting: Attempting) -> None:
         peek = self._live.peek
@@ -140,6 +134,11 @@ class StreamRelay:
             usage=peek.usage,
             reason=reason,
         )
+
+
+async def _at_once(held: tuple[SseEvent, ...]) -> AsyncIterator[list[SseEvent]]:
+    """What was held back until its contract was checked."""
+    yield list(held)
 
 
 def is_terminal(event: SseEvent) -> bool:

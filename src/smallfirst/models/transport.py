@@ -5,7 +5,6 @@ Cancelling the task that reads an exchange closes its connection at once: the up
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -79,25 +78,29 @@ class AiohttpTransport:
             max_line_size=32 * 1024,
             max_field_size=32 * 1024,
         )
-        self._waits: dict[float, aiohttp.ClientTimeout] = {}
+        self._waits: dict[tuple[float, float], aiohttp.ClientTimeout] = {}
 
     async def send(self, request: Outgoing, timeouts: Timeouts) -> Exchange:
-        timeout = self._waits.get(timeouts.connect_s)
-        if timeout is None:  # the bounds between bytes and in all are `_AiohttpExchange`'s
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s)
-            self._waits[timeouts.connect_s] = timeout
+        waits = (timeouts.connect_s, timeouts.first_byte_s)
+        timeout = self._waits.get(waits)
+        if timeout is None:  # `connect`: looking up the name and waiting for the pool count too
+            timeout = aiohttp.ClientTimeout(
+                total=None,
+                connect=2 * timeouts.connect_s,
+                sock_connect=timeouts.connect_s,
+                sock_read=timeouts.first_byte_s,
+            )
+            self._waits[waits] = timeout
         started_s = time.monotonic()
         try:
-            # Looking up the name and waiting for the pool count too; aiohttp's own bound on reads would hold on after the headers.
-            async with asyncio.timeout(timeouts.connect_s + timeouts.first_byte_s):
-                response = await self._session.request(
-                    request.method,
-                    request.url,
-                    data=request.body or None,
-                    headers=request.headers,
-                    timeout=timeout,
-                    allow_redirects=False,  # a redirect could carry the key to another host
-                )
+            response = await self._session.request(
+                request.method,
+                request.url,
+                data=request.body or None,
+                headers=request.headers,
+                timeout=timeout,
+                allow_redirects=False,  # a redirect could carry the key to another host
+            )
         except aiohttp.ConnectionTimeoutError as error:
             raise UpstreamTimeout(f"no connection within {timeouts.connect_s:g} s") from error
         except TimeoutError as error:
@@ -119,6 +122,11 @@ class _AiohttpExchange:
         self._response = response
         self._timeouts = timeouts
         self._deadline_s = deadline_s
+        connection = response.connection  # None where the whole answer came with its headers
+        if connection is not None and connection.protocol is not None:
+            connection.protocol.read_timeout = timeouts.between_bytes_s  # from the next bytes on
+            if timeouts.between_bytes_s > timeouts.first_byte_s:
+                connection.protocol.start_timeout()  # from now on: the timer that runs is the shorter one
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
 
@@ -143,13 +151,10 @@ class _AiohttpExchange:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         content = self._response.content
-        between_s = self._timeouts.between_bytes_s
         try:
-            while True:
-                async with asyncio.timeout(max(0.0, min(between_s, self._deadline_s - time.monotonic()))):
-                    chunk = await content.readany()
-                if not chunk:
-                    break
+            while chunk := await content.readany():
+                if time.monotonic() > self._deadline_s:
+                    raise TimeoutError  # noqa: TRY301 (one place says which time-out it was)
                 yield chunk
         except (TimeoutError, aiohttp.ClientError, ValueError) as error:
             raise self._broken(error) from error
