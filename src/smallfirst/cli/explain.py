@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from smallfirst.answering import Decision
+    from smallfirst.config import Config
+    from smallfirst.releases import Policy
 
 
 def explain(
@@ -25,55 +31,57 @@ def explain(
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Which rungs this call would be put to, in order, and why the others not. Nothing is sent."""
-    from smallfirst.answering import decide
     from smallfirst.config import find, load
     from smallfirst.errors import ConfigError
-    from smallfirst.models import Catalogue
-    from smallfirst.models.endpoints import Endpoint
-    from smallfirst.releases import Live, load_serving, read_live, release_from_config
-    from smallfirst.wire.incoming import Incoming
 
     path = find(config)
     loaded = load(path)
-    state = (path.parent / loaded.storage.path).resolve()
-    if release == "candidate":
-        name, policies = "candidate", release_from_config(loaded).policies
-    else:
-        live = read_live(state) if release is None else Live(release=release, unproven="explain")
-        serving = load_serving(live, state=state, config=loaded)
-        name, policies = serving.short, serving.policies
+    name, policies = _policies(loaded, (path.parent / loaded.storage.path).resolve(), release)
     policy = policies.get(task)
     if policy is None:
         raise ConfigError(f"task {task!r} is not known (tasks: {', '.join(policies) or 'none'})")
     messages = [{"role": "system", "content": system}] if system else []
     body = {"model": f"task/{task}", "messages": [*messages, {"role": "user", "content": text}]}
-    incoming = Incoming("chat", msgspec.json.encode(body))
-    assumed = {
-        model: Endpoint("http://127.0.0.1", name="embedded")
-        for model, one in loaded.models.items()
-        if loaded.providers[one.provider].kind == "embedded"
-    }
-    decision = decide(policy, incoming, Catalogue(loaded, _any_secret(), embedded=assumed))
+    decision = _decide(policy, msgspec.json.encode(body), loaded)
     if as_json:
-        typer.echo(
-            msgspec.json.encode(
-                {"task": task, "release": name, "policy": policy.hash, "steps": decision.steps}
-            ).decode()
-        )
+        told = {"task": task, "release": name, "policy": policy.hash, "steps": decision.steps}
+        typer.echo(msgspec.json.encode(told).decode())
         return
     table = Table("rung", "model", "", title=f"{task} by {name}")
     for step in decision.steps:
-        asked = step.rung == decision.asked[0]
-        table.add_row(
-            str(step.rung),
-            step.model,
-            f"skipped: {step.skipped}"
-            if step.skipped
-            else "[bold]asked first[/]"
-            if asked
-            else "asked if the one before fails or is unmet",
+        asked = (
+            "[bold]asked first[/]"
+            if step.rung == decision.asked[0]
+            else "asked if the one before fails or is unmet"
         )
+        table.add_row(str(step.rung), step.model, f"skipped: {step.skipped}" if step.skipped else asked)
     Console().print(table)
+
+
+def _policies(config: Config, state: Path, release: str | None) -> tuple[str, dict[str, Policy]]:
+    """The name and the policies of a release, of the live one, or of the configuration's candidate."""
+    from smallfirst.releases import Live, load_serving, read_live, release_from_config
+
+    if release == "candidate":
+        return "candidate", release_from_config(config).policies
+    live = read_live(state) if release is None else Live(release=release, unproven="explain")
+    serving = load_serving(live, state=state, config=config)
+    return serving.short, serving.policies
+
+
+def _decide(policy: Policy, body: bytes, config: Config) -> Decision:
+    """The decision as a gateway of this configuration would make it with all its models ready."""
+    from smallfirst.answering import decide
+    from smallfirst.models import Catalogue
+    from smallfirst.models.endpoints import Endpoint
+    from smallfirst.wire.incoming import Incoming
+
+    ready = {
+        name: Endpoint("http://127.0.0.1", name="embedded")
+        for name, model in config.models.items()
+        if config.providers[model.provider].kind == "embedded"
+    }
+    return decide(policy, Incoming("chat", body), Catalogue(config, _AnySecret(os.environ), embedded=ready))
 
 
 class _AnySecret(dict[str, str]):
@@ -84,7 +92,3 @@ class _AnySecret(dict[str, str]):
 
     def get(self, name: str, default: object = None) -> str:  # type: ignore[override]
         return self[name]
-
-
-def _any_secret() -> dict[str, str]:
-    return _AnySecret(os.environ)

@@ -29,7 +29,7 @@ def build(
     note: str = typer.Option("", help="Why it was built; kept beside the release."),
     as_json: bool = _JSON,
 ) -> None:
-    """Make a candidate from the [tasks.*] of the configuration. Nothing that is served changes."""
+    """Make a candidate from the tasks of the configuration. Nothing that is served changes."""
     from smallfirst.answering.check import compile_check
     from smallfirst.releases import Releases, release_from_config
 
