@@ -203,7 +203,7 @@ def test_a_breaker_opens_and_refuses_at_once(simulator: SimulatorProcess, tmp_pa
     config = CONFIG.format(sim=simulator.base_url)
     with (
         GatewayProcess(tmp_path, config) as gateway,
-        openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0) as client,
+        openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0, timeout=30) as client,
     ):
         for _ in range(5):
             with pytest.raises(openai.APIStatusError):
@@ -219,7 +219,7 @@ def test_sigterm_drains_streams_and_ends_them_cleanly(simulator: SimulatorProces
     config = CONFIG.format(sim=simulator.base_url)
     gateway = GatewayProcess(tmp_path, config).start()
     simulator.fault(slow_ms=30, answer="word " * 40)
-    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0) as client:
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0, timeout=30) as client:
         stream = client.chat.completions.create(model="frontier", messages=HELLO, stream=True)
         first = next(iter(stream))
         gateway.process.send_signal(signal.SIGTERM)
@@ -237,7 +237,7 @@ def test_a_drain_that_takes_too_long_ends_streams_with_an_error_event(
     config = CONFIG.format(sim=simulator.base_url) + "\n[server]\ndrain_s = 1\n"
     gateway = GatewayProcess(tmp_path, config).start()
     simulator.fault(slow_ms=100, answer="word " * 400)
-    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0) as client:
+    with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0, timeout=30) as client:
         stream = client.chat.completions.create(model="frontier", messages=HELLO, stream=True)
         next(iter(stream))
         gateway.process.send_signal(signal.SIGTERM)
