@@ -9,7 +9,6 @@ REQUEST_TIMEOUT_S = 75.0  # from its first byte to its last; a body alone has 60
 MAX_HEADER_VALUE_CHARS = 512  # of the x-smallfirst-* headers that are stored
 MAX_CHOICES = 16  # `n`; vLLM allows 16384 of them to one client
 MAX_JSON_DEPTH = 128
-MAX_TAG_CHARS = 128
 
 # What an upstream may send.
 MAX_REPLY_BYTES = 64 * 1024 * 1024

@@ -37,7 +37,6 @@ class CallAccount:
         "_journal",
         "_limits",
         "_reservations",
-        "announced",
     )
 
     def __init__(
@@ -58,7 +57,6 @@ class CallAccount:
         self._clock = clock
         self._day = clock.at_ms // 86_400_000
         self._reservations: dict[int, Reservation | None] = {}
-        self.announced = False
 
     def reserve(self, plan: Plan) -> None:
         reservation = self._budgets.reserve(self._limits, plan.reserved_nusd, day=self._day, model=plan.model)
@@ -67,7 +65,6 @@ class CallAccount:
         except BaseException:
             self._budgets.settle(reservation, 0)
             raise
-        self.announced = True
         self._reservations[plan.seq] = reservation
 
     def settle(self, plan: Plan, attempt: Attempt) -> None:

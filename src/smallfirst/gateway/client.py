@@ -26,7 +26,6 @@ class Client:
         "_task",
         "_timer",
         "_watcher",
-        "aborted",
         "gone",
         "headers",
         "scope",
@@ -40,7 +39,6 @@ class Client:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.started = False
         self.gone = False
-        self.aborted = False
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -136,10 +134,3 @@ class Client:
 
     async def end_stream(self, data: bytes = b"") -> None:
         await self._send({"type": "http.response.body", "body": data})
-
-    async def abort(self) -> None:
-        """Ends a started response without its end, so that the client sees that it is not whole.
-
-        Leaving an ASGI response unfinished makes the server close the connection.
-        """
-        self.aborted = True

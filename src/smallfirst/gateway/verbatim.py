@@ -152,8 +152,8 @@ async def _relay(call: CallInHand, relay: Relay) -> None:
         )
         if not call.client.started:
             raise
+        # Left unfinished on purpose: the server then closes the connection, and the client sees that the answer was cut.
         call.settle("cut", 200, error.code)
-        await call.client.abort()  # cut as it was cut: the client sees the same broken transfer
     except TimeoutError:
         relayed.finish("cancelled", 0, "the client did not take its answer in time")
         call.settle("cancelled", 200, "client_stalled")
