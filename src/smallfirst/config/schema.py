@@ -3,8 +3,9 @@
 Parsed once, in `config/load.py`.
 
 Two kinds of tables. *Where things are*: `server`, `storage`, `providers`, `models`, `aliases`, `tenants`,
-`keys`, `prices`, `relay`. A reload (SIGHUP) may change these. *How calls are answered*: `tasks`, the source
-from which `smallfirst release build` makes a candidate; editing it changes nothing that is served.
+`keys`, `prices`, `relay`. A reload (SIGHUP) may change these. *How calls are answered*: `tasks` and
+`routing.intents`, the source from which `smallfirst release build` makes a candidate; editing it changes
+nothing that is served.
 
 Every number with a unit carries it in its name. Secrets are never written here: a secret field holds
 `env:NAME`.
@@ -66,17 +67,18 @@ class Timeouts(Strict, frozen=True):
     total_s: Positive = limits.TOTAL_TIMEOUT_S
 
 
-ProviderKind = Literal["openai", "anthropic", "azure", "embedded"]
+ProviderKind = Literal["openai", "anthropic", "azure", "embedded", "head"]
 
 
 class Provider(Strict, frozen=True):
-    """Somebody who answers HTTP.
+    """Somebody who answers.
 
-    `openai` is any OpenAI-compatible endpoint (vLLM, TGI, llama.cpp, OpenRouter, …).
+    `openai` is any OpenAI-compatible endpoint (vLLM, TGI, llama.cpp, OpenRouter, …). `embedded` models run
+    beside the gateway, and a `head` (a label head that `smallfirst train` made) answers in its own process.
     """
 
     kind: ProviderKind = "openai"
-    base_url: str | None = None  # required but for `embedded` and the two well-known hosts
+    base_url: str | None = None  # required but for `embedded`, `head` and the two well-known hosts
     api_key: SecretRef | None = None
     headers: dict[str, str] = {}  # sent with every request; values may be `env:NAME`
     accepts: tuple[str, ...] = ()  # model names, with `*`, that go to this provider without being declared
@@ -114,7 +116,9 @@ class Model(Strict, frozen=True):
     """Something that answers, under the name that callers and ladders use."""
 
     provider: str
-    id: str | None = None  # the provider's own name for it; the table's name where absent
+    # the provider's own name for it; the table's name where absent. Of a head: the task whose newest head
+    # answers, or a head's hash
+    id: str | None = None
     endpoints: tuple[str, ...] = ()  # base URLs of replicas, balanced; the provider's own where absent
     # what an hour of the machine costs: the model's own tokens are then free
     hourly_usd: Decimal | None = None
@@ -129,6 +133,8 @@ class Model(Strict, frozen=True):
 
 class Budget(Strict, frozen=True):
     usd_per_day: Decimal | None = None
+    # of it, what may be spent with the models that stand last on their ladders, or are named directly
+    frontier_usd_per_day: Decimal | None = None
 
 
 class Tenant(Strict, frozen=True):
@@ -159,6 +165,24 @@ class Rung(Strict, frozen=True):
     sample: Share = 1.0
 
 
+class TaskRouter(Strict, frozen=True):
+    """How the task's calls are decided. What is learned comes from `smallfirst router fit`."""
+
+    fit: str = "newest"  # the router to release: "newest" of the task, a hash, or "none"
+    # what turns text into numbers: wordllama, minilm, model2vec:PATH, onnx:FOLDER, model:NAME
+    embedder: str = "wordllama"
+    # for the answer of the model that a router asks (`router fit --by`), or of an embedder behind an endpoint; past this the call
+    # goes to the frontier
+    timeout_s: Positive = limits.ROUTER_TIMEOUT_S
+    verify: bool = False  # text answers of small models are held back and judged before they are released
+    question_after: str = ""  # the mark in the last user message after which the user's own question stands
+    question_before: str = ""  # the mark before which it ends
+    sticky: bool = True  # a conversation stays with its model, unless changing is worth the lost prompt cache
+    # the share of a tenant's calls that may go to the frontier for being unlike anything seen; beyond it they go where the router
+    # would send them, recorded as outside the quality bound. 1: all of them may
+    unknown_share: Share = 1.0
+
+
 class Task(Strict, frozen=True):
     """A named kind of call. `ladder` names models, cheapest first; the last is the frontier model."""
 
@@ -167,10 +191,21 @@ class Task(Strict, frozen=True):
     description: str = ""
     instructions: str | None = None  # the task's own system prompt, for callers that send none
     margin: Share = 0.02  # the loss of quality that is acceptable
+    router: TaskRouter = TaskRouter()
     latency_ms: Positive | None = None
     budget: Budget = Budget()
     keep_bodies: bool = False
     redact: tuple[str, ...] = ()  # regular expressions whose matches are not stored
+
+
+class Routing(Strict, frozen=True):
+    """Calls that name no task, but leave it to smallfirst which one they are."""
+
+    auto: tuple[str, ...] = ("auto",)  # the model names under which calls are taken for a task, or for none
+    # the model that answers calls that are none of the tasks; default: `frontier`, else the last of the
+    # first task's ladder
+    unclassified: str | None = None
+    intents: str = "newest"  # the intent classifier to release: "newest", a hash, or "none"
 
 
 class Relay(Strict, frozen=True):
@@ -191,6 +226,7 @@ class Config(Strict, frozen=True):
     tenants: dict[Name, Tenant] = {}
     keys: dict[Name, Key] = {}
     tasks: dict[Name, Task] = {}
+    routing: Routing = Routing()
     relay: tuple[Relay, ...] = ()
     # the model that baseline sends tasks to where a task's ladder is not to be trusted; default: each
     # ladder's last

@@ -76,6 +76,8 @@ def _usd(path: str, usd: Decimal) -> Iterator[Finding]:
 
 
 def _budget(path: str, budget: Budget) -> Iterator[Finding]:
+    if budget.frontier_usd_per_day is not None:
+        yield from _usd(dotted.join(path, "frontier_usd_per_day"), budget.frontier_usd_per_day)
     if budget.usd_per_day is None:
         return
     where = dotted.join(path, "usd_per_day")

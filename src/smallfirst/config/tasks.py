@@ -49,10 +49,11 @@ def _ladder(path: str, task: Task, config: Config) -> Iterator[Finding]:
         )
     model = config.models.get(last.model)
     provider = config.providers.get(model.provider) if model else None
-    if provider is not None and provider.kind == "embedded" and config.frontier is None:
+    if provider is not None and provider.kind in ("embedded", "head") and config.frontier is None:
+        what = "embedded" if provider.kind == "embedded" else "a label head"
         yield warning(
             where,
-            f'the last rung is the frontier, where baseline sends every call, and "{last.model}" is embedded',
+            f'the last rung is the frontier, where baseline sends every call, and "{last.model}" is {what}',
         )
 
 

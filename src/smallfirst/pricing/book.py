@@ -4,7 +4,8 @@ A price is looked for in this order, and the first that is found holds:
 
 1. the model's own `[[models.X.prices]]`, of its tier: the latest `since` that has come;
 2. `hourly_usd`: the machine is billed by the hour, so its tokens are free (version `own`);
-3. genai-prices, at the provider that `price_as` names, else at the one whose address `base_url` is, else at
+3. a label head answers in the gateway's own process and costs nothing (version `in-process`);
+4. genai-prices, at the provider that `price_as` names, else at the one whose address `base_url` is, else at
    the one that the provider's kind stands for (`openai` and `anthropic` without a `base_url`, `azure`
    always).
 
@@ -35,6 +36,14 @@ if TYPE_CHECKING:  # the table takes a third of a second to load: only where it 
 
 _FUSD_PER_NUSD = 10**6
 _DATED = re.compile(r"^(?P<id>.+?)[-@]20\d\d-?(0[1-9]|1[0-2])-?([0-2]\d|3[01])$")
+
+
+_IN_PROCESS = Price(
+    input=0,
+    output=0,
+    version="in-process",
+    note="it answers in the gateway's own process: nothing is charged",
+)
 
 
 class PriceBook:
@@ -93,6 +102,8 @@ class PriceBook:
                 return in_force[-1]
             if self._config.models[config].hourly_usd is not None:
                 return Price(input=0, output=0, version="own", note="its machine is billed by the hour")
+            if self._config.providers[provider].kind == "head":
+                return _IN_PROCESS
             tier = self._config.models[config].tier
         entry = self._entry(model, provider, config)
         if entry is None:
@@ -149,7 +160,7 @@ class PriceBook:
 
 def _seller(provider: ProviderConfig) -> Seller | None:
     """The provider in the table that a configured one stands for, None if it stands for none."""
-    if provider.kind == "embedded" and provider.price_as is None:
+    if provider.kind in ("embedded", "head") and provider.price_as is None:
         return None
     from smallfirst.pricing import table
 

@@ -80,7 +80,7 @@ class Price(Rates, frozen=True, kw_only=True):
     `version` is stored with each attempt and says where the price stands:
     `genai-prices-0.2.3/anthropic/claude-sonnet-5-5`, with `@2026-09-01` where it came into force on a known
     day, `+batch` where it is not the standard tier's, `~01:00` where it is that of an hour of the day;
-    `config/models.fast@2026-07-01`; `own`. `effective` is that day, `checked` the day up to which the table
+    `config/models.fast@2026-07-01`; `own`; `in-process`. `effective` is that day, `checked` the day up to which the table
     was known to be right, `source` where to look it up.
     """
 

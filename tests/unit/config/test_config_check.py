@@ -60,6 +60,13 @@ def test_an_unknown_frontier_is_an_error() -> None:
     ]
 
 
+def test_a_label_head_is_no_frontier() -> None:
+    head = "[providers.h]\nkind = 'head'\n[models.x]\nprovider = 'h'\nid = '0123456789ab'"
+    assert _found("frontier = 'x'\n" + GOOD + head) == [
+        'error frontier: "x" is a label head, which cannot answer every call'
+    ]
+
+
 def test_a_ladder_has_an_end() -> None:
     models = "".join(f"[models.m{at}]\nprovider = 'p'\n" for at in range(9))
     ladder = [f"m{at}" for at in range(9)]

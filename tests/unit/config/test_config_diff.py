@@ -18,16 +18,22 @@ headers = { Authorization = "Bearer canary-1234567" }
 base_url = "http://u:canary@gpu/v1"
 [providers.inside]
 kind = "embedded"
+[providers.heads]
+kind = "head"
 [models.big]
 provider = "hosted"
 [models.free]
 provider = "hosted"
 [models.small]
 provider = "inside"
+[models.triage-head]
+provider = "heads"
+[models.other-head]
+provider = "heads"
 [tenants.t]
 budget.usd_per_day = 5
 [tasks.triage]
-ladder = ["small", "big"]
+ladder = ["triage-head", "small", "big"]
 """
 
 
@@ -54,7 +60,24 @@ ladder = ["small", "big"]
         ("[models.big]", "[models.big]\nconcurrency = 3", "reload", "models.big.concurrency: absent → 3"),
         ("[models.small]", "[models.small]\nid = 'x'", "restart", 'models.small.id: absent → "x"'),
         ("[tasks.triage]", "[tasks.triage]\nmargin = 0.1", "release", "tasks.triage.margin: 0.02 → 0.1"),
-        ('["small", "big"]', '["big"]', "release", 'tasks.triage.ladder: ["small","big"] → ["big"]'),
+        (
+            '["triage-head", "small", "big"]',
+            '["big"]',
+            "release",
+            'tasks.triage.ladder: ["triage-head","small","big"] → ["big"]',
+        ),
+        (
+            "[models.triage-head]",
+            "[models.triage-head]\nid = 'triage'",
+            "release",
+            'models.triage-head.id: absent → "triage"',
+        ),
+        (
+            "[models.other-head]",
+            "[models.other-head]\nid = 'triage'",
+            "reload",
+            'models.other-head.id: absent → "triage"',
+        ),
         (
             "[tasks.triage]",
             "[tasks.triage]\nkeep_bodies = true",
@@ -62,6 +85,24 @@ ladder = ["small", "big"]
             "tasks.triage.keep_bodies: false → true",
         ),
         ("[tasks.triage]", "[tasks.triage]\nredact = ['x']", "reload", 'tasks.triage.redact: [] → ["x"]'),
+        (
+            "[tasks.triage]",
+            "[routing]\nauto = ['any']\n[tasks.triage]",
+            "reload",
+            'routing.auto: ["auto"] → ["any"]',
+        ),
+        (
+            "[tasks.triage]",
+            "[routing]\nunclassified = 'big'\n[tasks.triage]",
+            "reload",
+            'routing.unclassified: absent → "big"',
+        ),
+        (
+            "[tasks.triage]",
+            "[routing]\nintents = 'none'\n[tasks.triage]",
+            "release",
+            'routing.intents: "newest" → "none"',
+        ),
         ("[tasks.triage]", "[aliases]\na = 'big'\n[tasks.triage]", "reload", 'aliases.a: absent → "big"'),
     ],
 )

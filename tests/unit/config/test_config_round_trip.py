@@ -57,7 +57,7 @@ files = st.fixed_dictionaries(
             st.fixed_dictionaries(
                 {},
                 optional={
-                    "kind": st.sampled_from(["openai", "anthropic", "azure", "embedded"]),
+                    "kind": st.sampled_from(["openai", "anthropic", "azure", "embedded", "head"]),
                     "api_key": st.from_regex(r"env:[A-Za-z_][A-Za-z0-9_]{0,9}", fullmatch=True),
                     "headers": st.dictionaries(texts, texts, max_size=2),
                     "accepts": st.lists(texts, max_size=3),
@@ -83,6 +83,9 @@ files = st.fixed_dictionaries(
                 optional={"contract": contracts, "margin": st.floats(0, 1)},
             ),
             max_size=2,
+        ),
+        "routing": st.fixed_dictionaries(
+            {}, optional={"auto": st.lists(texts, max_size=2), "unclassified": names, "intents": texts}
         ),
         "relay": st.lists(st.fixed_dictionaries({"prefix": texts, "provider": names}), max_size=2),
         "frontier": names,

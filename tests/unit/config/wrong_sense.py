@@ -16,6 +16,7 @@ provider = "q"
 LABELS = "[tasks.t]\nladder = ['m']\ncontract = {{type = 'label', labels = {}}}"
 SCHEMA = "[tasks.t]\nladder = ['m']\ncontract = {{type = 'json', schema = {}}}"
 PRICE = "[[models.m.prices]]\nsince = 2026-01-01\noutput = 1\n"
+HEAD = "[providers.h]\nkind = 'head'\n[models.x]\nprovider = 'h'\n"
 NOT_SHOWN = 'looks like a secret; write "env:NAME" and set the variable. The value is not shown'
 
 # A piece of a file, and what is found when it is added to GOOD (without notes).
@@ -42,6 +43,26 @@ FINDINGS = [
     (
         "[providers.o]\nbase_url = 'https://o.example/v1'\naccepts = ['gpt-*']\n[tasks.t]\nladder = ['gpt-5']",
         'error tasks.t.ladder[0]: model "gpt-5" is only accepted by pattern; declare it in [models.gpt-5]',
+    ),
+    (
+        "[routing]\nauto = ['m']",
+        'warning routing.auto[0]: "m" is also a model, which callers of that name get',
+    ),
+    (
+        "[routing]\nauto = ['task/x']",
+        'error routing.auto[0]: expected a name that a model could have, got "task/x"',
+    ),
+    (
+        "[routing]\nunclassified = 'mm'",
+        'error routing.unclassified: model "mm" is not declared; did you mean "m"?',
+    ),
+    (
+        HEAD + "id = '0123456789ab'\n[routing]\nunclassified = 'x'",
+        'error routing.unclassified: "x" is a label head, which cannot answer every call',
+    ),
+    (
+        "[routing]\nintents = 'newst'",
+        'error routing.intents: expected "newest", "none" or a classifier\'s hash (12 hex digits at least), got "newst"',
     ),
     ("[aliases]\na = 'x'", 'error aliases.a: model "x" is not declared; known: m, n'),
     ("[aliases]\na = 'task/t'", 'error aliases.a: task "t" is not declared; none is declared'),
@@ -182,6 +203,54 @@ FINDINGS = [
     (
         "[providers.a]\nkind = 'embedded'\n[models.x]\nprovider = 'a'\nendpoints = ['http://x']",
         "error models.x.endpoints: an embedded model has none: it runs beside the gateway",
+    ),
+    (
+        "[providers.h]\nkind = 'head'\nbase_url = 'http://x'\naccepts = ['*']\nengine = 'vllm'",
+        (
+            "error providers.h.base_url: a provider of heads has none: they answer in the gateway itself\n"
+            "error providers.h.accepts: a provider of heads has none: they answer in the gateway itself\n"
+            "error providers.h.engine: a provider of heads has none: a head is held to its labels anyway"
+        ),
+    ),
+    (
+        HEAD + "endpoints = ['http://x']\nid = '0123456789ab'",
+        "error models.x.endpoints: a label head has none: it answers in the gateway itself",
+    ),
+    (
+        HEAD,
+        'warning models.x.id: "x" is no task of this file and no head\'s hash (12 hex digits at least)',
+    ),
+    (HEAD + f"weights_sha256 = '{'a' * 64}'", ""),
+    (
+        HEAD + "weights_sha256 = 'abc'",
+        "error models.x.weights_sha256: expected the 64 hex digits of a head's hash",
+    ),
+    (
+        HEAD + f"id = '0123456789ab'\nweights_sha256 = '{'a' * 64}'",
+        'error models.x.weights_sha256: is another head than the one that id names, "0123456789ab"',
+    ),
+    (
+        HEAD + "id = 't'\n" + LABELS.format("['a', 'b']").replace("['m']", "['x', 'm']"),
+        "",
+    ),
+    (
+        HEAD + "id = 't'\n" + LABELS.format("['a', 'b']").replace("['m']", "['x']"),
+        (
+            "warning tasks.t.ladder[0]: the last rung is the frontier, where baseline sends every call, "
+            'and "x" is a label head'
+        ),
+    ),
+    (
+        HEAD + "id = 't'\n[tasks.t]\nladder = [{model = 'x', timeout_s = 1}, 'm']",
+        'error tasks.t.ladder[0]: "x" is a label head, which says one label; this contract asks for something else',
+    ),
+    (
+        HEAD + "id = 't'\n" + LABELS.format("['a', 'b'], pick = 'several'").replace("['m']", "['x', 'm']"),
+        'error tasks.t.ladder[0]: "x" is a label head, which says one label; this contract asks for something else',
+    ),
+    (
+        "[providers.h]\nkind = 'head'\n[[relay]]\nprefix = '/v1/files'\nprovider = 'h'",
+        'error relay[0].provider: "h" is for label heads, and nothing can be relayed to it',
     ),
     (
         "[models.x]\nprovider = 'p'\nendpoints = ['https://a.example/v1', 'https://a.example/v1/', 'x']",

@@ -130,7 +130,7 @@ WRONG = [
     ("[providers.p]\nheaders = {a = 1}", "providers.p.headers.a: expected text in quotes, got 1"),
     (
         "[providers.p]\nkind = 'openia'",
-        'providers.p.kind: expected one of "anthropic", "azure", "embedded", "openai", got "openia"; did you mean "openai"?',
+        'providers.p.kind: expected one of "anthropic", "azure", "embedded", "head", "openai", got "openia"; did you mean "openai"?',
     ),
     ("[providers.p]\nengine = 7", 'providers.p.engine: expected one of "hosted", "llamacpp", "vllm", got 7'),
     ("[tasks.t]\nladder = 'm'", 'tasks.t.ladder: expected a list of texts or tables, got "m"'),

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from smallfirst.classify.store import Artifacts, Described
 from smallfirst.cli.models import app
 from smallfirst.config.load import parse
 from smallfirst.models.inventory import endpoints_up, inventory
@@ -152,3 +153,34 @@ def test_the_list_for_scripts_is_json(path: Path) -> None:
         "output": "10",
     }
     assert frontier["health"] == "up"
+
+
+HEADS = """
+[providers.heads]
+kind = "head"
+
+[models.trained]
+provider = "heads"
+id = "triage"
+
+[models.untrained]
+provider = "heads"
+id = "routing"
+"""
+
+
+def test_a_label_head_is_where_it_was_trained(tmp_path: Path) -> None:
+    artifacts = Artifacts(tmp_path / ".smallfirst")
+    sha256 = artifacts.save(b"head", Described(at_ms=1, kind="head", task="triage"))
+    path = tmp_path / "smallfirst.toml"
+    path.write_text(HEADS, "utf-8")
+    rows = {row.name: row for row in inventory(parse(HEADS), on=ON, state=tmp_path / ".smallfirst")}
+    assert rows["trained"].weights == artifacts.path(sha256)
+    assert (rows["trained"].lacks_weights, rows["untrained"].lacks_weights) == (False, True)
+    assert (rows["trained"].tools, rows["trained"].endpoints) == (False, ())
+    price = rows["trained"].price
+    assert price is not None
+    assert price.version == "in-process"
+    done = CliRunner().invoke(app, ["list", "--config", str(path)], env={"COLUMNS": "160"})
+    assert "no head: smallfirst train routing --method head" in done.output
+    assert done.output.count("no head") == 1

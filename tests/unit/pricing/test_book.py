@@ -20,6 +20,7 @@ PROVIDERS = {
     "vllm": {"base_url": "http://10.0.0.7:8000/v1", "engine": "vllm"},
     "proxy": {"base_url": "http://litellm:4000", "price_as": "anthropic"},
     "in": {"kind": "embedded"},
+    "heads": {"kind": "head"},
 }
 
 
@@ -112,6 +113,7 @@ def test_an_override_beats_the_hour() -> None:
         ("claude-sonnet-5-5", "proxy", "anthropic/claude-sonnet-5-5"),
         ("gpt-5-mini", "vllm", "unknown"),
         ("gpt-5-mini", "in", "unknown"),
+        ("gpt-5-mini", "heads", "unknown"),
         ("gpt-5-mini", "nobody", "unknown"),
         ("no-such-model", "oa", "unknown"),
         ("whisper-1", "oa", "unknown"),  # sold by the hour of audio, not by the token
@@ -203,6 +205,28 @@ def test_two_overrides_of_one_day_and_tier_are_refused() -> None:
     override = {"since": "2026-07-01", "input": "1", "output": "2"}
     with pytest.raises(ConfigError, match=r"models\.m\.prices: two prices"):
         _book({"m": {"provider": "oa", "prices": [override, override]}})
+
+
+def test_a_label_head_costs_nothing_which_is_known() -> None:
+    book = _book(
+        {
+            "free": {"provider": "heads", "id": "triage"},
+            "hourly": {"provider": "heads", "hourly_usd": "0.1"},
+            "sold": {
+                "provider": "heads",
+                "prices": [{"since": "2026-01-01", "input": 0, "output": 0, "per_call": "0.001"}],
+            },
+        }
+    )
+    prices = {name: book.at(name, "heads", DAY) for name in ("free", "hourly", "sold")}
+    assert {name: price and price.version for name, price in prices.items()} == {
+        "free": "in-process",
+        "hourly": "own",
+        "sold": "config/models.sold@2026-01-01",
+    }
+    assert prices["free"] is not None
+    assert prices["free"].worst_case_nusd(10**9, 10**9) == 0
+    assert "own process" in prices["free"].note
 
 
 def test_an_unknown_price_as_is_refused_with_the_nearest() -> None:

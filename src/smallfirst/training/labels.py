@@ -1,0 +1,57 @@
+"""Label files: a text and its label, a JSON object a line: `{"id": "t-1", "input": "…", "label": "billing"}`. `messages` may stand for `input`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from smallfirst.classify.prompt import OUT_OF_SCOPE
+from smallfirst.errors import BadRequest, ConfigError
+from smallfirst.training.outcomes import OutcomeRow, json_lines, prompt_of
+
+
+class LabelRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One text. `label` is None where the row needs none, `oos` where the text has none of the labels."""
+
+    text: str
+    id: str
+    line: int
+    label: str | None = None
+
+
+class _Row(msgspec.Struct, frozen=True):
+    id: str = ""
+    input: str | None = None
+    messages: list[dict[str, Any]] | None = None
+    label: str | None = None
+
+
+def read_labels(path: Path, *, labelled: bool = True) -> list[LabelRow]:
+    """The rows of a file. Raises `ConfigError` with the line and the field of the first that is wrong, or that has no label where one is needed."""
+    rows = []
+    for number, line in json_lines(path):
+        try:
+            row = msgspec.json.decode(line, type=_Row)
+            text = prompt_of(OutcomeRow(input=row.input, messages=row.messages)).question
+        except (msgspec.DecodeError, BadRequest) as error:
+            raise ConfigError(f"{path}, line {number}: {error}") from error
+        if labelled and not row.label:
+            raise ConfigError(f"{path}, line {number}: label: required, but missing")
+        rows.append(LabelRow(text=text, id=row.id or f"line-{number}", line=number, label=row.label))
+    return rows
+
+
+def in_scope(rows: list[LabelRow]) -> list[LabelRow]:
+    return [row for row in rows if row.label != OUT_OF_SCOPE]
+
+
+def check_labels(rows: list[LabelRow], allowed: tuple[str, ...], path: Path) -> None:
+    """Raises `ConfigError` for the first label that the task's contract does not have."""
+    known = {*allowed, OUT_OF_SCOPE}
+    for row in rows:
+        if row.label not in known:
+            raise ConfigError(
+                f"{path}, line {row.line}: label: {row.label!r} is not one of the task's {len(allowed)} labels"
+            )
