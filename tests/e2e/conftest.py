@@ -8,6 +8,7 @@ import anthropic
 import openai
 import pytest
 from support.gateway import CONFIG, KEY, GatewayProcess
+from support.routing_gateway import KEYS, RoutedGateway
 from support.simulator import SimulatorProcess
 
 
@@ -32,6 +33,41 @@ def gateway(
     config = CONFIG.format(sim=_simulator.base_url)
     with GatewayProcess(tmp_path_factory.mktemp("gateway"), config) as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def _upstream() -> Iterator[SimulatorProcess]:
+    with SimulatorProcess() as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def routed(_upstream: SimulatorProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoutedGateway]:
+    """A gateway whose tasks have routers; one for all modules."""
+    with RoutedGateway(tmp_path_factory.mktemp("routed"), _upstream) as process:
+        yield process
+        assert "Traceback" not in process.log_text()
+
+
+@pytest.fixture
+def upstream(_upstream: SimulatorProcess) -> Iterator[SimulatorProcess]:
+    """What the routed gateway asks, without faults."""
+    _upstream.reset()
+    yield _upstream
+    _upstream.reset()
+
+
+@pytest.fixture
+def asker(routed: RoutedGateway) -> Iterator[openai.OpenAI]:
+    """The official SDK, pointed at the routed gateway."""
+    with openai.OpenAI(base_url=f"{routed.url}/v1", api_key=KEYS["acme"], max_retries=0, timeout=20) as made:
+        yield made
+
+
+@pytest.fixture
+def claude_asker(routed: RoutedGateway) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(base_url=routed.url, api_key=KEYS["acme"], max_retries=0, timeout=20) as made:
+        yield made
 
 
 @pytest.fixture

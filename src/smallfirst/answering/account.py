@@ -26,7 +26,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Account(Protocol):
-    """Opened before each attempt is sent, settled once after it."""
+    """Of one call: opened before each attempt is sent, settled once after it."""
+
+    def number(self) -> int:
+        """The number of the call's next attempt, from 0 on; never given twice."""
+        ...
 
     def reserve(self, plan: Plan) -> None:
         """Sets the plan's cost aside and remembers the intent. Raises `BudgetExceeded` or `LedgerUnavailable`: then nothing is sent."""

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import datetime
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from smallfirst import limits
 from smallfirst.answering.account import Account, Plan
 from smallfirst.chat import Usage
+from smallfirst.errors import (
+    Untranslatable,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from smallfirst.ledger.records import Attempt, AttemptKind, AttemptStatus, UsageSource
 from smallfirst.models.endpoints import Endpoint
 from smallfirst.models.model import Model, Prices
@@ -19,6 +29,7 @@ if TYPE_CHECKING:
     from smallfirst.pricing import Price
 
 _MAX_TOLD_CHARS = 256  # of what an upstream says of itself
+_SICK_STATUS = frozenset({408, 500, 502, 503, 504, 529})
 _STATUS_BY_KIND: dict[str, AttemptStatus] = {
     "error": "error",
     "unreachable": "unreachable",
@@ -228,6 +239,35 @@ class Attempting:
         return self.record
 
 
+@contextlib.contextmanager
+def settling(attempting: Attempting) -> Iterator[None]:
+    """Settles the attempt by the way in which it failed; one that answered is settled by who judged it, a stream by who relays it."""
+    try:
+        yield
+    except UpstreamRefused as error:
+        healthy = error.status not in _SICK_STATUS
+        attempting.failed("error", reason=str(error), http_status=error.status, healthy=healthy)
+        raise
+    except UpstreamUnreachable as error:
+        attempting.failed(error.kind, reason=str(error))
+        raise
+    except UpstreamTimeout as error:
+        attempting.broke_off("timeout", answer_chars=None, reason=str(error))
+        raise
+    except UpstreamError as error:
+        attempting.broke_off("broken", answer_chars=None, reason=str(error))
+        raise
+    except Untranslatable as error:
+        attempting.failed("error", reason=str(error), healthy=None)
+        raise
+    except asyncio.CancelledError:
+        attempting.broke_off("cancelled", answer_chars=None)
+        raise
+    except BaseException as fault:
+        attempting.broke_off("error", answer_chars=None, reason=f"a fault of ours ({type(fault).__name__})")
+        raise
+
+
 def credible(usage: Usage) -> bool:
     """Whether a provider can mean this: what is beyond it is a fault of its own, and would not fit the ledger."""
     return usage.prompt_tokens + usage.completion_tokens <= limits.MAX_TOKENS
@@ -247,9 +287,9 @@ def replace_output(usage: Usage, output_tokens: int) -> Usage:
 
 
 class Planner:
-    """Plans the attempts of one call: numbers them, and says what each may cost at most."""
+    """Plans the attempts of one request: says what each may cost at most."""
 
-    __slots__ = ("_account", "_clock", "_incoming", "_prices", "_task", "seq")
+    __slots__ = ("_account", "_clock", "_incoming", "_prices", "_task")
 
     def __init__(
         self, incoming: Incoming, *, task: str, account: Account, prices: Prices, clock: Clock
@@ -259,7 +299,6 @@ class Planner:
         self._account = account
         self._prices = prices
         self._clock = clock
-        self.seq = 0
 
     def begin(
         self,
@@ -282,7 +321,7 @@ class Planner:
             input_tokens=self._incoming.prompt_tokens_at_most, output_tokens=output * body.choices
         )
         plan = Plan(
-            seq=self.seq,
+            seq=self._account.number(),
             kind=kind,
             rung=rung,
             model=model.name,
@@ -295,7 +334,6 @@ class Planner:
             simulated=model.simulated,
             frontier=frontier,
         )
-        self.seq += 1
         return Attempting(
             plan,
             model=model,

@@ -7,18 +7,16 @@ budget. A lower rung that fails is not asked again; the call climbs.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-from collections.abc import Iterator
 
 import msgspec
 
 from smallfirst import limits
 from smallfirst.answering.account import Account
-from smallfirst.answering.attempt import Attempting, Clock, Planner
+from smallfirst.answering.attempt import Attempting, Clock, Planner, settling
 from smallfirst.answering.check import Check, compile_check
 from smallfirst.answering.constrain import constraint
-from smallfirst.answering.decide import Decision
+from smallfirst.answering.decide import Decision, router_failed
 from smallfirst.contracts import TextContract
 from smallfirst.errors import (
     Untranslatable,
@@ -26,7 +24,6 @@ from smallfirst.errors import (
     UpstreamError,
     UpstreamRefused,
     UpstreamTimeout,
-    UpstreamUnreachable,
 )
 from smallfirst.models import Catalogue
 from smallfirst.models.endpoints import Endpoint, RetryBudget
@@ -34,11 +31,16 @@ from smallfirst.models.model import Model, Prices
 from smallfirst.models.reply import LiveReply, WholeReply, ask_stream, ask_whole
 from smallfirst.models.transport import Transport
 from smallfirst.releases.policy import Policy, RungPolicy
+from smallfirst.routing.judgement import Signals
+from smallfirst.routing.second_look import same_answer
+from smallfirst.wire import anthropic_messages, openai_chat, sse
 from smallfirst.wire.incoming import Changes, Incoming
 from smallfirst.wire.sse import SseEvent
 
+StreamPeek = openai_chat.StreamPeek | anthropic_messages.StreamPeek
+AnyPeek = openai_chat.Peek | StreamPeek
+
 _RETRIED_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-_SICK_STATUS = frozenset({408, 500, 502, 503, 504, 529})
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -73,12 +75,13 @@ class Answerer:
         clock: Clock,
         keep_text: bool = False,
     ) -> Answer:
-        """The first answer, from the cheapest rung up, that keeps the policy's contract; else the last rung's.
+        """The first answer, from the cheapest rung up, that keeps the policy's contract and, where the policy looks again, is sure enough; else
+        the last rung's.
 
         Raises `UpstreamError` when the last rung fails, `BudgetExceeded` when a rung cannot be paid for, `Untranslatable` when the last
         rung cannot be asked this. `keep_text`: a stream's text is wanted also where no check reads it.
         """
-        climb = _Climb(self, incoming, policy, account=account, clock=clock, keep_text=keep_text)
+        climb = _Climb(self, incoming, policy, decision, account=account, clock=clock, keep_text=keep_text)
         self.retries.deposit()
         asked = decision.asked
         for index in asked[:-1]:
@@ -97,7 +100,9 @@ class _Climb:
     __slots__ = (
         "_account",
         "_answerer",
+        "_below",
         "_check",
+        "_decision",
         "_first",
         "_incoming",
         "_keep_text",
@@ -110,12 +115,15 @@ class _Climb:
         answerer: Answerer,
         incoming: Incoming,
         policy: Policy,
+        decision: Decision,
         *,
         account: Account,
         clock: Clock,
         keep_text: bool,
     ) -> None:
         self._keep_text = keep_text
+        self._decision = decision
+        self._below: tuple[int, str] | None = None  # the rung that answered last, and what
         self._answerer = answerer
         self._incoming = incoming
         self._policy = policy
@@ -143,7 +151,9 @@ class _Climb:
             endpoint = model.endpoints.choose(besides=endpoint)
             kind = "retry" if number > 1 else "first" if self._first else "climb"
             self._first = False
-            attempting = self._planner.begin(kind, index, rung, model=model, endpoint=endpoint, frontier=last)
+            attempting = self._planner.begin(
+                kind, index, rung, model=model, endpoint=endpoint, frontier=last and self._decision.frontier
+            )
             try:
                 return await self._once(attempting, rung, last=last)
             except UpstreamError as error:
@@ -154,7 +164,7 @@ class _Climb:
         raise AssertionError("a rung is asked at least once")
 
     async def _once(self, attempting: Attempting, rung: RungPolicy, *, last: bool) -> Answer:
-        with _settling(attempting):
+        with settling(attempting):
             if rung.timeout_s is None:
                 return await self._exchange(attempting, rung, last=last)
             try:
@@ -165,15 +175,20 @@ class _Climb:
 
     async def _exchange(self, attempting: Attempting, rung: RungPolicy, *, last: bool) -> Answer:
         model, incoming = attempting.model, self._incoming
-        outgoing = model.outgoing(incoming, attempting.endpoint, self._changes(rung, model))
-        transport = self._answerer.transport
+        looks = not last and self._looks_again(attempting.plan.rung)
+        logprobs = looks and model.gives_logprobs and not incoming.wants_logprobs
+        outgoing = model.outgoing(
+            incoming, attempting.endpoint, self._changes(rung, model, logprobs=logprobs)
+        )
+        transport = model.transport or self._answerer.transport
         if not incoming.stream:
             whole = await ask_whole(
                 transport, outgoing, timeouts=model.timeouts, dialect=model.dialect, route=incoming.route
             )
             attempting.first_byte()
-            return self._judge_whole(attempting, whole, last=last)
-        held = self._check is not None and not isinstance(self._policy.contract, TextContract)
+            unmet = self._judge(attempting, whole.peek, whole.text, looks=looks)
+            return Answer(attempting, whole.without_logprobs() if logprobs else whole, unmet=unmet)
+        held = looks or (self._check is not None and not isinstance(self._policy.contract, TextContract))
         live = await ask_stream(
             transport,
             outgoing,
@@ -185,19 +200,35 @@ class _Climb:
         if not held:
             return Answer(attempting, live)
         try:
-            return await self._judge_held(attempting, live, last=last)
+            events = await _whole_stream(live)
         except BaseException:
             live.close()
             raise
+        unmet = self._judge(attempting, live.peek, "".join(live.peek.text_parts), looks=looks)
+        if logprobs:
+            events = [sse.replaced(event, openai_chat.without_logprobs(event.data)) for event in events]
+        return Answer(attempting, live, held=tuple(events), unmet=unmet)
 
-    def _changes(self, rung: RungPolicy, model: Model) -> Changes:
+    def _looks_again(self, index: int) -> bool:
+        """Whether this rung's answer is judged by the router before it is released."""
+        router = self._policy.router
+        return (
+            self._decision.router is not None
+            and router is not None
+            and self._policy.router_verifies
+            and router.thresholds.looks_again(index)
+        )
+
+    def _changes(self, rung: RungPolicy, model: Model, *, logprobs: bool) -> Changes:
         incoming, policy = self._incoming, self._policy
         instructions = rung.instructions
         if instructions is None and policy.instructions is not None and not incoming.has_system:
             instructions = policy.instructions
         fields = constraint(policy.contract, model.engine) if rung.constrained and model.owned else {}
+        if logprobs:
+            fields = fields | {"logprobs": True}
         return Changes(
-            model=model.upstream_id,
+            model=model.asked_as(rung.weights_sha256),
             include_usage=incoming.stream and model.stream_usage,
             instructions=instructions,
             max_tokens=rung.max_tokens,
@@ -206,73 +237,62 @@ class _Climb:
             owned_engine=model.owned,
         )
 
-    def _judge_whole(self, attempting: Attempting, whole: WholeReply, *, last: bool) -> Answer:
-        unmet = "" if self._check is None or whole.calls_tools else self._check(whole.text)
-        peek = whole.peek
+    def _judge(self, attempting: Attempting, peek: AnyPeek, text: str, *, looks: bool) -> str:
+        """What is wrong with an answer that is complete, by its contract or by a second look; empty if nothing is. Settles the attempt."""
+        calls_tools = bool(peek.tool_calls)
+        unmet = "" if self._check is None or calls_tools else self._check(text)
+        status = "unmet" if unmet else "ok"
+        if looks and not unmet and not calls_tools:
+            unmet = self._doubt(attempting.plan.rung, peek, text)
+            status = "doubted" if unmet else "ok"
         attempting.answered(
-            "unmet" if unmet else "ok",
+            status,
             usage=peek.usage,
-            answer_chars=len(peek.text),
+            answer_chars=peek.chars if isinstance(peek, StreamPeek) else len(text),
             stop=peek.stop or "",
             reason=unmet,
             upstream_id=peek.id,
             upstream_model=peek.model,
         )
-        return Answer(attempting, whole, unmet=unmet)
+        self._below = None if status == "unmet" or calls_tools else (attempting.plan.rung, text)
+        return unmet
 
-    async def _judge_held(self, attempting: Attempting, live: LiveReply, *, last: bool) -> Answer:
-        events: list[SseEvent] = []
-        size = 0
-        async for batch in live.events():
-            events += batch
-            size += sum(len(event.raw) for event in batch)
-            if size > limits.MAX_HELD_STREAM_BYTES:
-                raise UpstreamBroken(
-                    f"an answer that must be checked has more than {limits.MAX_HELD_STREAM_BYTES} bytes"
-                )
-        peek = live.peek
-        text = "".join(peek.text_parts)
-        assert self._check is not None
-        unmet = "" if peek.tool_calls else self._check(text)
-        attempting.answered(
-            "unmet" if unmet else "ok",
-            usage=peek.usage,
-            answer_chars=peek.chars,
-            stop=peek.stop or "",
-            reason=unmet,
-            upstream_id=peek.id,
-            upstream_model=peek.model,
+    def _doubt(self, index: int, peek: AnyPeek, text: str) -> str:
+        """Why an answer that keeps its contract is not sure enough to be released; empty if it is."""
+        decision, policy = self._decision, self._policy.router
+        assert decision.router is not None
+        assert decision.judgement is not None
+        assert policy is not None
+        below = self._below[1] if self._below is not None and self._below[0] == index - 1 else None
+        signals = Signals(
+            confidence=peek.confidence,
+            chars=len(text),
+            truncated=peek.stop in ("length", "max_tokens"),
+            refused=peek.refused,
+            agrees=None if below is None else same_answer(text, below),
         )
-        return Answer(attempting, live, held=tuple(events), unmet=unmet)
+        try:
+            sure = decision.router.second_look(index, decision.judgement, signals)
+        except (
+            Exception
+        ) as fault:  # a router's boundary: its fault is no reason to leave the call unanswered, which climbs
+            return router_failed(decision.router, fault)
+        accept = policy.thresholds.accept[index]
+        return "" if sure >= accept else f"adequate with probability {sure:.3f}, less than {accept:.3f}"
 
 
-@contextlib.contextmanager
-def _settling(attempting: Attempting) -> Iterator[None]:
-    """Settles the attempt by the way in which it failed; one that answered is settled by who judged it, a stream by who relays it."""
-    try:
-        yield
-    except UpstreamRefused as error:
-        healthy = error.status not in _SICK_STATUS
-        attempting.failed("error", reason=str(error), http_status=error.status, healthy=healthy)
-        raise
-    except UpstreamUnreachable as error:
-        attempting.failed(error.kind, reason=str(error))
-        raise
-    except UpstreamTimeout as error:
-        attempting.broke_off("timeout", answer_chars=None, reason=str(error))
-        raise
-    except UpstreamError as error:
-        attempting.broke_off("broken", answer_chars=None, reason=str(error))
-        raise
-    except Untranslatable as error:
-        attempting.failed("error", reason=str(error), healthy=None)
-        raise
-    except asyncio.CancelledError:
-        attempting.broke_off("cancelled", answer_chars=None)
-        raise
-    except BaseException as fault:
-        attempting.broke_off("error", answer_chars=None, reason=f"a fault of ours ({type(fault).__name__})")
-        raise
+async def _whole_stream(live: LiveReply) -> list[SseEvent]:
+    """All events of a stream that is held back until it is judged."""
+    events: list[SseEvent] = []
+    size = 0
+    async for batch in live.events():
+        events += batch
+        size += sum(len(event.raw) for event in batch)
+        if size > limits.MAX_HELD_STREAM_BYTES:
+            raise UpstreamBroken(
+                f"an answer that must be checked has more than {limits.MAX_HELD_STREAM_BYTES} bytes"
+            )
+    return events
 
 
 def _wait_s(error: UpstreamError, number: int) -> float | None:

@@ -1,26 +1,48 @@
-"""`smallfirst explain`: what would be decided for a call, without making it."""
+"""`smallfirst explain`: what would be decided for a call, without making it; and a recorded decision made again."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import datetime
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from smallfirst.cli.taken import show_taken, take, taken_figures
+from smallfirst.money import format_usd
+
 if TYPE_CHECKING:
-    from smallfirst.answering import Decision
+    from smallfirst.answering.decide import Decision
     from smallfirst.config import Config
+    from smallfirst.ledger.ledger import LedgerView
+    from smallfirst.models import Catalogue
+    from smallfirst.planning.expected import Expected
     from smallfirst.releases import Policy
+    from smallfirst.routing.judgement import Near, Router
+    from smallfirst.wire.incoming import Incoming
 
 
 def explain(
-    text: str = typer.Argument(help="The user's message."),
-    task: str = typer.Option(..., "--task", "-t", help="The task it belongs to."),
+    text: str = typer.Argument("", help="The user's message.", show_default=False),
+    task: str = typer.Option(
+        "",
+        "--task",
+        "-t",
+        help="The task it belongs to; default: the one that the intent classifier takes it for.",
+    ),
+    call: str = typer.Option(
+        "", "--call", help="A recorded call's id: its decision is made again, to the bit."
+    ),
     system: str = typer.Option("", help="A system prompt sent along."),
+    tenant: str = typer.Option("default", help="Whose seen examples may be shown as text."),
     release: str | None = typer.Option(
         None,
         help="By this release; default: the live one, or the configuration's candidate with `candidate`.",
@@ -36,52 +58,320 @@ def explain(
 
     path = find(config)
     loaded = load(path)
-    name, policies = _policies(loaded, (path.parent / loaded.storage.path).resolve(), release)
+    state = (path.parent / loaded.storage.path).resolve()
+    if call:
+        _replay(call, loaded, state, as_json)
+        return
+    if not text:
+        raise ConfigError("give the user's message, or --call with a recorded call's id")
+    name, policies, weights, intents = _policies(loaded, state, release)
+    taken: dict[str, Any] | None = None
+    if not task:
+        intent = take(_incoming("", system, text), loaded, intents, weights, name)
+        with _ledger(state) as ledger:
+            taken = taken_figures(intent, _seen(intent.near, ledger, tenant), loaded)
+        if as_json and not intent.task:
+            typer.echo(msgspec.json.encode({"task": "", "release": name, "taken": taken}).decode())
+        elif not as_json:
+            show_taken(taken, Console())
+        if not intent.task:
+            return
+        task = intent.task
     policy = policies.get(task)
     if policy is None:
         raise ConfigError(f"task {task!r} is not known (tasks: {', '.join(policies) or 'none'})")
-    messages = [{"role": "system", "content": system}] if system else []
-    body = {"model": f"task/{task}", "messages": [*messages, {"role": "user", "content": text}]}
-    decision = _decide(policy, msgspec.json.encode(body), loaded)
+    router = _router(policy, weights, loaded)
+    incoming, catalogue = _incoming(task, system, text), _catalogue(loaded)
+    decision = _decide(policy, incoming, catalogue, router)
+    with _ledger(state) as ledger:
+        expected = _expected(policy, incoming, catalogue, loaded, ledger)
+        near = _seen(decision.judgement.near if decision.judgement else (), ledger, tenant)
+    told = _told(task, name, policy, decision, expected, near) | {"taken": taken}
     if as_json:
-        told = {"task": task, "release": name, "policy": policy.hash, "steps": decision.steps}
         typer.echo(msgspec.json.encode(told).decode())
         return
-    table = Table("rung", "model", "", title=f"{task} by {name}")
-    for step in decision.steps:
-        asked = (
-            "[bold]asked first[/]"
-            if step.rung == decision.asked[0]
-            else "asked if the one before fails or is unmet"
+    _show(told, Console())
+
+
+def _told(
+    task: str,
+    release: str,
+    policy: Policy,
+    decision: Decision,
+    expected: list[Expected],
+    near: list[dict[str, Any]],
+) -> dict[str, Any]:
+    judgement, options = decision.judgement, policy.router
+    rungs = []
+    for step, cost in zip(decision.steps, expected, strict=True):
+        last = step.rung == len(policy.ladder) - 1
+        rungs.append(
+            {
+                "rung": step.rung,
+                "model": step.model,
+                "asked": not step.skipped,
+                "why": step.skipped,
+                "adequate": judgement.adequate[step.rung] if judgement else None,
+                "uplift": judgement.uplift[step.rung] if judgement else None,
+                "ask": options.thresholds.ask[step.rung] if options and not last else None,
+                "accept": options.thresholds.accept[step.rung] if options and not last else None,
+                "cost_nusd": cost.cost_nusd,
+                "latency_ms": cost.latency_ms,
+            }
         )
-        table.add_row(str(step.rung), step.model, f"skipped: {step.skipped}" if step.skipped else asked)
-    Console().print(table)
+    return {
+        "task": task,
+        "release": release,
+        "policy": policy.hash,
+        "begin": decision.asked[0],
+        "intent": judgement.intent if judgement else None,
+        "intent_probability": judgement.intent_probability if judgement and judgement.intent else None,
+        "unknown": judgement.unknown if judgement else None,
+        "near": near,
+        "steps": rungs,
+        "bound": msgspec.to_builtins(options.bound) if options else None,
+    }
 
 
-def _policies(config: Config, state: Path, release: str | None) -> tuple[str, dict[str, Policy]]:
-    """The name and the policies of a release, of the live one, or of the configuration's candidate."""
-    from smallfirst.releases import Live, load_serving, read_live, release_from_config
+def _show(told: dict[str, Any], out: Console) -> None:
+    if told["intent"]:
+        out.print(
+            f"intent [bold]{escape(told['intent'])}[/], probability {told['intent_probability']:.2f}",
+            highlight=False,
+        )
+    if told["unknown"]:
+        out.print(f"[yellow]to the frontier[/]: {escape(told['unknown'])}", highlight=False)
+    for seen in told["near"]:
+        text = f": {escape(seen['text'][:100])}" if seen["text"] else ""
+        out.print(f"  seen, cosine {seen['similarity']:.2f}: {escape(seen['id'])}{text}", highlight=False)
+    table = Table(
+        "rung",
+        "model",
+        "P(adequate)",
+        "uplift",
+        "asked to",
+        "cost",
+        "time",
+        title=f"{told['task']} by {told['release']}",
+    )
+    for step in told["steps"]:
+        table.add_row(
+            str(step["rung"]),
+            escape(step["model"]),
+            _number(step["adequate"], ".2f"),
+            _number(step["uplift"], "+.3f"),
+            _threshold(step["ask"]),
+            "unknown" if step["cost_nusd"] is None else format_usd(step["cost_nusd"]),
+            "unknown" if step["latency_ms"] is None else f"{step['latency_ms']:,.0f} ms",
+        )
+    out.print(table)
+    for step in told["steps"]:
+        out.print(
+            f"  {step['rung']} {escape(step['model'])}: {escape(_why(step, told['begin']))}", highlight=False
+        )
+    bound = told["bound"]
+    if bound and bound["kept"]:
+        out.print(
+            f"quality bound: loss at most {bound['loss_bound']:.2%} with {bound['confidence']:.0%} confidence, from {bound['examples']:,} examples",
+            highlight=False,
+        )
+
+
+def _why(step: dict[str, Any], begin: int) -> str:
+    if not step["asked"]:
+        return f"skipped: {step['why']}"
+    asked = (
+        "asked first" if step["rung"] == begin else "asked if the one before fails, is unmet or is not sure"
+    )
+    return f"{asked}; its answer is released from P = {step['accept']:.2f} on" if step["accept"] else asked
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _threshold(value: float | None) -> str:
+    from smallfirst.routing.thresholds import ALWAYS, NEVER
+
+    if value is None:
+        return ""
+    return "never" if value <= NEVER else "always" if value >= ALWAYS else f"{value:+.3f}"
+
+
+def _replay(name: str, config: Config, state: Path, as_json: bool) -> None:
+    from smallfirst.answering.replay import replay
+    from smallfirst.errors import ReleaseError
+    from smallfirst.ledger import Ledger
+    from smallfirst.releases import Live, load_serving
+
+    with Ledger.read(state) as ledger:
+        call = ledger.queries.call(name)
+        bodies = ledger.queries.bodies(call.id)
+    if not call.release or not call.task:
+        raise ReleaseError(f"call {call.id[:12]} was of no task: nothing was decided for it")
+    serving = load_serving(Live(release=call.release, unproven="explain"), state=state, config=config)
+    policy = serving.policies[call.task]
+    router = _router(policy, serving.weights, config)
+    if router is None:
+        raise ReleaseError(
+            f"call {call.id[:12]} was decided without a router: by release {serving.short}, which has none for {call.task}"
+        )
+    done = replay(call, policy, router, bodies.request if bodies else None)
+    if as_json:
+        typer.echo(msgspec.json.encode(done).decode())
+        return
+    out = Console()
+    table = Table(
+        "rung",
+        "model",
+        "P(adequate)",
+        "frontier gains",
+        "then",
+        "now",
+        title=f"call {call.id[:12]} by {serving.short}",
+    )
+    for rung, (then, now) in enumerate(done.steps):
+        table.add_row(
+            str(rung),
+            escape(policy.ladder[rung].model),
+            f"{done.replayed.adequate[rung]:.3f}",
+            f"{done.replayed.uplift[rung]:+.3f}",
+            escape(then) or "asked",
+            escape(now) or "asked",
+        )
+    out.print(table)
+    how = (
+        "from the request that was kept"
+        if done.source == "request"
+        else "from the numbers of then: its request was not kept as it came"
+    )
+    out.print(
+        f"{'[green]the same, to the bit[/]' if done.same else '[red]not the same[/]'}, {how}", highlight=False
+    )
+
+
+def _policies(
+    config: Config, state: Path, release: str | None
+) -> tuple[str, dict[str, Policy], Path | None, str | None]:
+    """The name, the policies, the weights and the intent classifier of a release, of the live one, or of the configuration's candidate."""
+    from smallfirst.classify.store import Artifacts
+    from smallfirst.releases import LearnedHere, Live, load_serving, read_live, release_from_config
 
     if release == "candidate":
-        return "candidate", release_from_config(config).policies
+        made = release_from_config(config, LearnedHere(state))
+        return "candidate", made.policies, Artifacts(state).folder, made.intents
     live = read_live(state) if release is None else Live(release=release, unproven="explain")
     serving = load_serving(live, state=state, config=config)
-    return serving.short, serving.policies
+    return serving.short, serving.policies, serving.weights, serving.intents
 
 
-def _decide(policy: Policy, body: bytes, config: Config) -> Decision:
-    """The decision as a gateway of this configuration would make it with all its models ready."""
-    from smallfirst.answering import decide
+def _router(policy: Policy, weights: Path | None, config: Config) -> Router | None:
+    from smallfirst.models.embeddings_http import embedder_of
+    from smallfirst.releases import weights_path
+    from smallfirst.routing.routers import open_router
+
+    if policy.router is None or weights is None:
+        return None
+    path = weights_path(weights, policy.router.weights_sha256)
+    return open_router(path, lambda name: embedder_of(name, config, os.environ))
+
+
+def _incoming(task: str, system: str, text: str) -> Incoming:
+    from smallfirst.wire.incoming import Incoming
+
+    messages = [{"role": "system", "content": system}] if system else []
+    body = {"model": f"task/{task}", "messages": [*messages, {"role": "user", "content": text}]}
+    return Incoming("chat", msgspec.json.encode(body))
+
+
+def _catalogue(config: Config) -> Catalogue:
+    """The models as a gateway of this configuration would have them, all of them ready."""
     from smallfirst.models import Catalogue
     from smallfirst.models.endpoints import Endpoint
-    from smallfirst.wire.incoming import Incoming
 
     ready = {
         name: Endpoint("http://127.0.0.1", name="embedded")
         for name, model in config.models.items()
         if config.providers[model.provider].kind == "embedded"
     }
-    return decide(policy, Incoming("chat", body), Catalogue(config, _AnySecret(os.environ), embedded=ready))
+    return Catalogue(config, _AnySecret(os.environ), embedded=ready)
+
+
+def _decide(policy: Policy, incoming: Incoming, catalogue: Catalogue, router: Router | None) -> Decision:
+    from smallfirst.answering import decide
+
+    return asyncio.run(decide(policy, incoming, catalogue, router=router))
+
+
+@contextlib.contextmanager
+def _ledger(state: Path) -> Iterator[LedgerView | None]:
+    """The ledger where there is one; without it nothing is known of costs and times."""
+    from smallfirst.errors import StateError
+    from smallfirst.ledger import Ledger
+
+    try:
+        ledger = Ledger.read(state)
+    except StateError:
+        yield None
+        return
+    with ledger:
+        yield ledger
+
+
+def _expected(
+    policy: Policy, incoming: Incoming, catalogue: Catalogue, config: Config, ledger: LedgerView | None
+) -> list[Expected]:
+    from smallfirst.ledger.reports import Span
+    from smallfirst.planning.expected import expected
+    from smallfirst.pricing import PriceBook
+
+    prices, today = PriceBook(config), datetime.datetime.now(datetime.UTC).date()
+    found = []
+    for rung in policy.ladder:
+        taken_ms = (
+            ledger.reports.latency_ms(Span(), "total", 0.5, task=policy.task, model=rung.model)
+            if ledger
+            else None
+        )
+        found.append(
+            expected(
+                policy.task,
+                catalogue.get(rung.model),
+                prompt_bytes=len(incoming.data),
+                prices=prices,
+                memory=ledger.queries if ledger else None,
+                latency_ms=taken_ms,
+                on=today,
+            )
+        )
+    return found
+
+
+def _seen(near: tuple[Near, ...], ledger: LedgerView | None, tenant: str) -> list[dict[str, Any]]:
+    """The nearest examples; their text only where they are this tenant's own calls whose bodies were kept."""
+    return [
+        {
+            "id": one.id,
+            "similarity": one.similarity,
+            "text": _said(one.id, ledger, tenant) if ledger is not None else "",
+        }
+        for one in near
+    ]
+
+
+def _said(name: str, ledger: LedgerView, tenant: str) -> str:
+    """The last user message of the call of exactly this id; empty where it is no call, another tenant's, or was not kept so that it can be read."""
+    from smallfirst.errors import BadRequest, StateError
+    from smallfirst.wire.incoming import Incoming
+
+    with contextlib.suppress(StateError, BadRequest):
+        call = ledger.queries.call(name, tenant=tenant)
+        bodies = ledger.queries.bodies(call.id, tenant=tenant) if call.id == name else None
+        if bodies is not None:
+            incoming = Incoming("messages" if call.route == "messages" else "chat", bodies.request)
+            asked = [turn.text for turn in incoming.conversation.turns if turn.role == "user"]
+            return asked[-1] if asked else ""
+    return ""
 
 
 class _AnySecret(dict[str, str]):

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import typer
 
 import smallfirst
-from smallfirst.cli import bill, calls, config, explain, init, keys, models, prices, release, serve
+from smallfirst.cli import (
+    bill,
+    calls,
+    config,
+    explain,
+    head,
+    init,
+    keys,
+    models,
+    prices,
+    release,
+    router,
+    serve,
+    train,
+)
 from smallfirst.errors import SmallfirstError
 
 app = typer.Typer(
@@ -20,12 +35,15 @@ app.command(name="init")(init.init)
 app.command(name="serve")(serve.serve)
 app.command(name="explain")(explain.explain)
 app.command(name="bill")(bill.bill)
+app.command(name="train")(train.train)
 app.add_typer(calls.app, name="calls")
 app.add_typer(config.app, name="config")
+app.add_typer(head.app, name="head")
 app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(prices.app, name="prices")
 app.add_typer(release.app, name="release")
+app.add_typer(router.app, name="router")
 
 
 def _version(wanted: bool) -> None:
@@ -48,8 +66,18 @@ def main() -> None:
     try:
         app()
     except SmallfirstError as error:
-        typer.echo(typer.style("error:", fg="red", bold=True) + f" {error}", err=True)
-        sys.exit(1)
+        _fail(str(error))
     except BrokenPipeError:  # `| head`
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(
+            f"{error.filename}: {error.strerror}"
+        )  # a file that was named: to be written where nothing can be
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(typer.style("error:", fg="red", bold=True) + f" {message}", err=True)
+    sys.exit(1)

@@ -31,13 +31,14 @@ def build(
 ) -> None:
     """Make a candidate from the tasks of the configuration. Nothing that is served changes."""
     from smallfirst.answering.check import compile_check
-    from smallfirst.releases import Releases, release_from_config
+    from smallfirst.classify.store import Artifacts
+    from smallfirst.releases import LearnedHere, Releases, release_from_config
 
     loaded, state = _load(config)
-    release = release_from_config(loaded)
+    release = release_from_config(loaded, LearnedHere(state))
     for policy in release.policies.values():
         compile_check(policy.contract)
-    name, new = Releases(state).save(release, note=note)
+    name, new = Releases(state).save(release, note=note, artifacts=Artifacts(state))
     if as_json:
         typer.echo(msgspec.json.encode({"id": name, "new": new, "tasks": sorted(release.policies)}).decode())
         return
@@ -85,7 +86,10 @@ def show(
     as_json: bool = _JSON,
 ) -> None:
     """What a release decides: each task's contract, ladder and prompts."""
-    from smallfirst.releases import Releases
+    from smallfirst.classify import artifact
+    from smallfirst.releases import Releases, weights_path
+    from smallfirst.releases.bundle import WEIGHTS
+    from smallfirst.routing.intent import read_fitted_intents
 
     _, state = _load(config)
     releases = Releases(state)
@@ -96,6 +100,14 @@ def show(
         return
     out = Console()
     out.print(f"release [bold]{name}[/]", highlight=False)
+    if loaded.intents is not None:
+        fitted = read_fitted_intents(
+            artifact.read(weights_path(releases.folder / name / WEIGHTS, loaded.intents))
+        )
+        out.print(
+            f"intent classifier {loaded.intents[:12]} by {fitted.embedder}: takes calls for {', '.join(fitted.tasks)}, or for none",
+            highlight=False,
+        )
     for task, policy in loaded.policies.items():
         table = Table(
             "rung",
@@ -113,6 +125,14 @@ def show(
                 "the rest" if index == len(policy.ladder) - 1 else f"{rung.sample:.1%}",
             )
         out.print(table)
+        if policy.router is not None:
+            bound = policy.router.bound
+            by = policy.router.embedder or policy.router.by
+            out.print(
+                f"router {policy.router.weights_sha256[:12]} by {by}: {bound.small_share:.1%} stay small, loss at most "
+                f"{bound.loss_bound:.2%} with {bound.confidence:.0%} confidence{'' if bound.kept else ' [yellow](not promised)[/]'}",
+                highlight=False,
+            )
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Protocol
 
 from smallfirst.answering.account import Plan
@@ -36,7 +37,9 @@ class CallAccount:
         "_history",
         "_journal",
         "_limits",
+        "_numbers",
         "_reservations",
+        "_small_limits",
     )
 
     def __init__(
@@ -51,15 +54,21 @@ class CallAccount:
     ) -> None:
         self._draft = draft
         self._limits = limits
+        self._small_limits = tuple(limit for limit in limits if not limit.frontier)
         self._budgets = budgets
         self._journal = journal
         self._history = history
         self._clock = clock
         self._day = clock.at_ms // 86_400_000
+        self._numbers = itertools.count()
         self._reservations: dict[int, Reservation | None] = {}
 
+    def number(self) -> int:
+        return next(self._numbers)
+
     def reserve(self, plan: Plan) -> None:
-        reservation = self._budgets.reserve(self._limits, plan.reserved_nusd, day=self._day, model=plan.model)
+        limits = self._limits if plan.frontier else self._small_limits
+        reservation = self._budgets.reserve(limits, plan.reserved_nusd, day=self._day, model=plan.model)
         try:
             self._journal.append_intent(self._draft.intent(plan, self._clock))
         except BaseException:

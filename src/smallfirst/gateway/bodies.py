@@ -7,10 +7,8 @@ from functools import lru_cache
 
 from smallfirst import limits
 from smallfirst.gateway.hand import CallInHand
-from smallfirst.ledger.records import Bodies
+from smallfirst.ledger.records import REDACTED, Bodies
 from smallfirst.wire.incoming import Incoming
-
-REDACTED = "[redacted]"
 
 
 def keeps_bodies(call: CallInHand) -> bool:
@@ -48,7 +46,7 @@ def redact(data: bytes, patterns: tuple[str, ...]) -> bytes:
         return data
     text = data.decode("utf-8", "replace")
     for pattern in patterns:
-        text = _compiled(pattern).sub(REDACTED, text)
+        text = _compiled(pattern).sub(REDACTED.decode(), text)
     return text.encode()
 
 

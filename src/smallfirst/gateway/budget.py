@@ -13,14 +13,17 @@ from smallfirst.errors import BudgetExceeded, NotAllowed
 from smallfirst.money import format_usd
 
 Scope = tuple[str, str]
-"""A kind ("key", "tenant" or "task") and a name."""
+"""A kind ("key", "tenant" or "task", and each of them with " (frontier)" behind it) and a name."""
+
+FRONTIER = " (frontier)"
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """At most `nusd` a day for `scope`."""
+    """At most `nusd` a day for `scope`. `frontier`: only what is spent with frontier models counts."""
 
     scope: Scope
     nusd: int
+    frontier: bool = False
 
 
 class _Purse:

@@ -33,6 +33,7 @@ class Draft:
         self.release = ""
         self.policy = ""
         self.unproven = False
+        self.outside_bound = False
         self.prompt_bytes = 0
         self.client_key = ""
         self.conversation = ""
@@ -53,6 +54,11 @@ class Draft:
                 return None
             total += attempt.cost_nusd
         return total
+
+    @property
+    def last_asked(self) -> str:
+        """The model that was last asked to answer; empty where none was. A router's question is no such request."""
+        return next((one.model for one in reversed(self.attempts) if one.kind != "route"), "")
 
     def waited_ms(self) -> float:
         """The time spent waiting for upstreams until now, of attempts that have ended."""
@@ -114,4 +120,5 @@ class Draft:
             conversation=self.conversation,
             decision=self.decision,
             unproven=self.unproven,
+            outside_bound=self.outside_bound,
         )

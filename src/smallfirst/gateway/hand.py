@@ -94,8 +94,8 @@ class CallInHand:
         dialect = "anthropic" if draft.dialect == "anthropic" else "openai"
         status, told, body = errors.render(error, dialect=dialect, request_id=draft.id)
         told.append((b"x-smallfirst-call", draft.id.encode()))
-        if isinstance(error, UpstreamError) and draft.attempts:
-            told.append((b"x-smallfirst-model", draft.attempts[-1].model.encode()))
+        if isinstance(error, UpstreamError) and (model := draft.last_asked):
+            told.append((b"x-smallfirst-model", model.encode()))
         await self.client.answer(status, told, body)
 
     async def guard(self, work: Awaitable[None]) -> None:

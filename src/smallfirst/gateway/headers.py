@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import msgspec
+import json
 
 from smallfirst.answering.climb import Answer
 from smallfirst.answering.decide import Decision
@@ -14,7 +14,9 @@ TASK = b"x-smallfirst-task"
 KEY = b"x-smallfirst-key"
 CONVERSATION = b"x-smallfirst-conversation"
 EXPLAIN = b"x-smallfirst-explain"
-_MAX_EXPLANATION_CHARS = 4000
+_MAX_EXPLANATION_CHARS = 6000  # of the 8 KiB that clients and proxies let a header have
+_REASON_CHARS = (500, 80, 20)
+_TOLD = ("judgement", "place", "trusted")  # of the decision's record
 
 
 def answer_headers(
@@ -59,26 +61,39 @@ def answer_headers(
 
 
 def explanation(draft: Draft, decision: Decision) -> bytes:
-    """The decision and the attempts so far as one line of ASCII JSON."""
+    """The decision and the attempts so far as one line of ASCII JSON, its reasons cut where the line would be too long for a header."""
+    text = ""
+    for chars in _REASON_CHARS:
+        text = json.dumps(_explained(draft, decision, chars), separators=(",", ":")).replace(
+            "\x7f", "\\u007f"
+        )
+        if len(text) <= _MAX_EXPLANATION_CHARS:
+            break
+    return text.encode()
+
+
+def _explained(draft: Draft, decision: Decision, reason_chars: int) -> dict[str, object]:
     attempts = [
         {
+            "kind": attempt.kind,
             "rung": attempt.rung,
             "model": attempt.model,
             "status": attempt.status,
-            "reason": attempt.reason,
+            "reason": attempt.reason[:reason_chars],
             "latency_ms": attempt.latency_ms,
         }
         for attempt in draft.attempts
     ]
-    steps = [{"rung": step.rung, "model": step.model, "skipped": step.skipped} for step in decision.steps]
-    told = {
+    steps = [
+        {"rung": step.rung, "model": step.model, "skipped": step.skipped[:reason_chars]}
+        for step in decision.steps
+    ]
+    told: dict[str, object] = {
         "task": draft.task,
         "release": draft.release[:12],
         "by": draft.decision.get("by", ""),
+        "intent": draft.decision.get("intent"),
         "steps": steps,
         "attempts": attempts,
     }
-    text = msgspec.json.encode(told).decode()
-    return "".join(char if " " <= char <= "~" else f"\\u{min(ord(char), 0xFFFF):04x}" for char in text)[
-        :_MAX_EXPLANATION_CHARS
-    ].encode()
+    return told | {name: value for name in _TOLD if (value := draft.decision.get(name))}

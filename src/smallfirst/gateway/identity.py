@@ -12,19 +12,19 @@ from collections.abc import Iterable
 import msgspec
 
 from smallfirst.errors import BadKey, NotAllowed
+from smallfirst.gateway.budget import Limit
 
 LOCAL_TENANT = "local"
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who calls, what they may ask for, and the budgets they spend from (nano-dollars a day; None: no limit)."""
+    """Who calls, what they may ask for, and the budgets they spend from: their key's and their tenant's."""
 
     tenant: str
     key: str
     models: tuple[str, ...] = ()
     expires: datetime.date | None = None
-    key_limit_nusd: int | None = None
-    tenant_limit_nusd: int | None = None
+    limits: tuple[Limit, ...] = ()
 
     def check_model(self, name: str) -> None:
         """Raises `NotAllowed` where the key is limited to other models."""

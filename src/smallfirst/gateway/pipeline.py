@@ -8,12 +8,14 @@ from __future__ import annotations
 import msgspec
 
 from smallfirst.answering.climb import Answer
-from smallfirst.answering.decide import Decision, decide
+from smallfirst.answering.decide import Decision
 from smallfirst.gateway import headers
 from smallfirst.gateway.bodies import keep_bodies, keeps_bodies
 from smallfirst.gateway.client import Client
 from smallfirst.gateway.hand import CallInHand, Desk
+from smallfirst.gateway.intent import choose
 from smallfirst.gateway.relay import StreamRelay, whole_body
+from smallfirst.gateway.routed import note_answer, place_and_decide
 from smallfirst.gateway.running import Chosen
 from smallfirst.ledger.records import CallStatus
 from smallfirst.models.reply import LiveReply, WholeReply
@@ -30,22 +32,24 @@ async def _answer(call: CallInHand, route: Route) -> None:
     call.admit()
     caller = call.identify()
     incoming = Incoming(route, await call.body())
-    chosen = call.running.choose(call.client.header(headers.TASK), incoming, caller)
-    decision = chosen.fixed or decide(chosen.policy, incoming, call.running.answerer.catalogue)
-    _remember(call, incoming, chosen, decision)
+    chosen = await choose(call, incoming, caller)
+    _remember(call, incoming, chosen)
     account = call.account(caller, chosen.policy.task)
     call.client.watch()
+    decision = chosen.fixed or await place_and_decide(call, chosen, incoming, account)
+    _decided(call, decision)
     answer = await call.running.answerer.answer(
         incoming, chosen.policy, decision, account=account, clock=call.clock, keep_text=keeps_bodies(call)
     )
     _answered(call, answer)
+    note_answer(call, chosen, incoming, decision)
     if isinstance(answer.reply, LiveReply):
         await _release_stream(call, incoming, answer, decision)
     else:
         await _release_whole(call, incoming, answer, decision)
 
 
-def _remember(call: CallInHand, incoming: Incoming, chosen: Chosen, decision: Decision) -> None:
+def _remember(call: CallInHand, incoming: Incoming, chosen: Chosen) -> None:
     draft, client = call.draft, call.client
     draft.task = chosen.policy.task
     draft.asked_model = incoming.model[:256]
@@ -54,7 +58,12 @@ def _remember(call: CallInHand, incoming: Incoming, chosen: Chosen, decision: De
     draft.prompt_bytes = len(incoming.data)
     draft.client_key = client.header(headers.KEY)
     draft.conversation = client.header(headers.CONVERSATION)
-    draft.decision = {"by": chosen.by} | (decision.record() if len(decision.steps) > 1 else {})
+    draft.decision = {"by": chosen.by} | ({"intent": chosen.intent} if chosen.intent else {})
+
+
+def _decided(call: CallInHand, decision: Decision) -> None:
+    if len(decision.steps) > 1:
+        call.draft.decision |= decision.record()
 
 
 def _answered(call: CallInHand, answer: Answer) -> None:

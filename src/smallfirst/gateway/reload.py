@@ -1,6 +1,7 @@
 """SIGHUP: the file is read again, validated, built beside the running gateway, and swapped whole, or not at all.
 
-Only where things are may change (addresses, secrets, keys, budgets). How calls are answered stays as it was released.
+Only where things are may change (addresses, secrets, keys, budgets, who answers what is none of the tasks). How calls are answered stays as it was
+released.
 """
 
 from __future__ import annotations

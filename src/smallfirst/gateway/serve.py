@@ -16,10 +16,11 @@ from pathlib import Path
 import msgspec
 import uvicorn
 
+from smallfirst.classify.store import Artifacts
 from smallfirst.config import load
 from smallfirst.config.check import problems_at_start
 from smallfirst.config.schema import Config
-from smallfirst.errors import ConfigError, StateError
+from smallfirst.errors import ConfigError, LedgerUnavailable, StateError
 from smallfirst.gateway.app import Gateway
 from smallfirst.gateway.budget import Budgets
 from smallfirst.gateway.hand import Desk
@@ -29,11 +30,15 @@ from smallfirst.gateway.metrics import Metrics
 from smallfirst.gateway.reload import reloaded
 from smallfirst.gateway.running import Running, Shared
 from smallfirst.gateway.upkeep import Upkeep
+from smallfirst.gateway.watch import Watch
 from smallfirst.ledger import Ledger
 from smallfirst.ledger.records import Event
 from smallfirst.models.embedded import EmbeddedModels
+from smallfirst.models.heads import Heads
+from smallfirst.models.label_head import Head, HeadServer
 from smallfirst.models.transport import AiohttpTransport
 from smallfirst.releases import Live, Serving, load_serving, read_live
+from smallfirst.routing.conversations import Conversations
 
 _log = logging.getLogger(__name__)
 
@@ -84,18 +89,23 @@ async def _run(
 ) -> None:
     transport = AiohttpTransport()
     embedded = EmbeddedModels(config, state, base=path.parent, wanted=options.embedded)
+    heads = Heads(Artifacts(state), _load_head)
     shared = Shared(
         ledger=ledger,
         transport=transport,
         embedded=embedded,
+        heads=heads,
+        head_server=HeadServer(heads.get),
         environ=os.environ,
         budgets=Budgets(lambda scope, day: ledger.queries.spent_nusd(day, scope)),
         history=History(ledger.queries.output_tokens_quantile),
+        conversations=Conversations(),
+        watch=Watch(lambda detail: _alarm(ledger, detail)),
     )
     desk = Desk(Running(config, serving, shared), ledger, Metrics())
     server = _Server(_uvicorn_config(Gateway(desk, ready=lambda: not server.should_exit), config))
     upkeep = Upkeep(desk, transport)
-    _gauges(desk, embedded)
+    _gauges(desk, shared)
     ledger.journal.append(
         _event("started", {"release": serving.id, "unproven": serving.unproven, "pid": os.getpid()})
     )
@@ -126,6 +136,7 @@ async def _run(
         await upkeep.stop()
         await embedded.stop()
         await transport.close()
+        await shared.head_server.close()
         ledger.journal.append(_event("stopped", {"pid": os.getpid()}))
 
 
@@ -206,22 +217,42 @@ def _with_options(config: Config, options: Options) -> Config:
     return msgspec.structs.replace(config, server=server)
 
 
-def _gauges(desk: Desk, embedded: EmbeddedModels) -> None:
-    metrics, ledger = desk.metrics, desk.ledger
+def _load_head(path: Path) -> Head:
+    from smallfirst.classify.label_head import load_head  # numpy and an embedder: only where there is a head
+
+    return load_head(path)
+
+
+def _gauges(desk: Desk, shared: Shared) -> None:
+    metrics, ledger, embedded = desk.metrics, desk.ledger, shared.embedded
     metrics.gauges["smallfirst_calls_in_flight"] = ("Calls under way", lambda: desk.in_flight)
     metrics.gauges["smallfirst_journal_unimported_bytes"] = (
         "Journal not yet in the store",
         lambda: ledger.journal.unimported_bytes,
     )
     metrics.gauges["smallfirst_embedded_ready"] = ("Embedded models that answer", lambda: embedded.ready)
+    metrics.gauges["smallfirst_label_heads_ready"] = (
+        "Label heads that are loaded",
+        lambda: shared.heads.loaded,
+    )
     metrics.gauges["smallfirst_unproven"] = (
         "1 while an unproven release is served",
         lambda: float(bool(desk.running.serving.unproven)),
+    )
+    metrics.gauges["smallfirst_frontier_share_alarms"] = (
+        "How often more of a tenant's calls than promised, or than usual, were found to go to the frontier",
+        lambda: shared.watch.alarms,
     )
     metrics.endpoints = lambda: [
         *desk.running.answerer.catalogue.endpoints_by_url.values(),
         *embedded.endpoints.values(),
     ]
+
+
+def _alarm(ledger: Ledger, detail: dict[str, object]) -> None:
+    _log.warning("more goes to the frontier than was promised, or than is usual: %s", detail)
+    with contextlib.suppress(LedgerUnavailable):  # it is in the log
+        ledger.journal.append(_event("frontier-share", detail))
 
 
 def _event(kind: str, detail: dict[str, object]) -> Event:

@@ -19,6 +19,7 @@ from smallfirst.ledger.records import Attempt, Call
 from smallfirst.ledger.rows import attempt_from_row, call_from_row
 
 HOURS_PER_DAY = 24
+_DAY_MS = 86_400_000
 LEAST_ANSWERS = 20  # below this a quantile of history says little
 HISTORY_HOURS = 30 * HOURS_PER_DAY
 _OWN_PURSE = ("eval", "replay")  # origins that no gateway budget pays for
@@ -173,12 +174,21 @@ class Queries:
 
     def spent_nusd(self, day: int, scope: tuple[str, str]) -> int:
         """What a scope (`key`, `tenant` or `task`, and its name) has spent on a day (days since 1970, UTC),
-        in nano-dollars.
+        in nano-dollars; with " (frontier)" behind its kind, what of it went to frontier models.
 
         Unknown prices add nothing. Evaluations and replays are not counted: they have a purse of their own.
         """
-        column = _COLUMN_BY_SCOPE[scope[0]]
+        kind, _, part = scope[0].partition(" ")
+        column = _COLUMN_BY_SCOPE[kind]
         own = [self._reader.number(origin) for origin in _OWN_PURSE]
+        if part:
+            rows = self._reader.rows(
+                "SELECT coalesce(sum(attempts.cost_nusd), 0) FROM calls JOIN attempts ON attempts.call = calls.n"
+                f" WHERE calls.at_ms >= ? AND calls.at_ms < ? AND calls.{column} = ? AND attempts.frontier"
+                " AND calls.origin NOT IN (?, ?)",
+                (day * _DAY_MS, (day + 1) * _DAY_MS, self._reader.number(scope[1]), *own),
+            )
+            return rows[0][0]
         rows = self._reader.rows(
             "SELECT coalesce(sum(cost_nusd), 0) FROM hourly_attempts"
             f" WHERE hour >= ? AND hour < ? AND {column} = ? AND origin NOT IN (?, ?)",

@@ -14,11 +14,13 @@ from smallfirst.chat import Origin, Usage
 CallStatus = Literal["ok", "refused", "error", "cancelled", "cut", "lost"]
 """`refused`: by us, before any attempt. `cut`: the stream broke after its first byte. `lost`: the process died; settled by recovery."""
 
-AttemptKind = Literal["first", "retry", "climb", "relay"]
+AttemptKind = Literal["first", "retry", "climb", "relay", "route"]
+"""`route`: a router's question to a small model, how hard the call is. It answers nobody and has no rung (−1)."""
+
 AttemptStatus = Literal[
-    "ok", "unmet", "refused", "error", "timeout", "unreachable", "broken", "cancelled", "lost"
+    "ok", "unmet", "doubted", "refused", "error", "timeout", "unreachable", "broken", "cancelled", "lost"
 ]
-"""`unmet`: answered, but not as the contract says. `refused`: the upstream's own error status."""
+"""`unmet`: answered, but not as the contract says. `doubted`: as the contract says, but not surely right. `refused`: the upstream's error status."""
 
 UsageSource = Literal["reported", "estimated", "none"]
 """`none`: nothing was generated, so nothing is owed."""
@@ -115,6 +117,10 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, tag="settlement"):
     """Written before the last byte goes out: the call as it ended."""
 
     call: Call
+
+
+REDACTED = b"[redacted]"
+"""What stands in a kept body in place of what its task redacts."""
 
 
 class Bodies(msgspec.Struct, frozen=True, kw_only=True, tag="bodies"):

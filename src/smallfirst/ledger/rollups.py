@@ -20,7 +20,7 @@ from smallfirst.ledger.records import Attempt, Call, Heartbeat
 MS_PER_HOUR = 3_600_000
 SECONDS_PER_HOUR = 3600
 TOTAL, FIRST_TOKEN, OVERHEAD = 0, 1, 2
-ANSWERED = ("ok", "unmet")
+ANSWERED = ("ok", "unmet", "doubted")
 _US_PER_MS = 1000
 
 TOKEN_CLASSES = (
@@ -101,7 +101,9 @@ class Rollups:
                 ids[attempt.status],
             )
             _add(self._sums["hourly_attempts"], (*of, attempt.simulated), _attempt_sums(attempt))
-            if attempt.status in ANSWERED and attempt.usage_source == "reported":
+            # How long a rung's answers are: a router's question to the same model has another length.
+            answers = attempt.status in ANSWERED and attempt.kind != "route"
+            if answers and attempt.usage_source == "reported":
                 row = (task, ids[attempt.model], hour, bucket(attempt.usage.completion_tokens))
                 _count(self._counts["hourly_output"], row)
         if call.status == "ok":

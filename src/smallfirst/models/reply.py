@@ -47,9 +47,9 @@ class WholeReply:
     def text(self) -> str:
         return self.peek.text
 
-    @property
-    def calls_tools(self) -> bool:
-        return bool(self.peek.tool_calls)
+    def without_logprobs(self) -> WholeReply:
+        """The same answer as if log-probabilities had not been asked for."""
+        return WholeReply(self.dialect, openai_chat.without_logprobs(self.data), self.peek, self.headers)
 
 
 class LiveReply:

@@ -1,9 +1,10 @@
 """A release: an immutable folder of policies, named by the hash of what is in it.
 
     STATE/releases/<64 hex digits>/release.json      the policies: this file's SHA-256 is the name
+    STATE/releases/<64 hex digits>/weights/          routers and heads, each named by its own hash, which the policies name
     STATE/releases/<64 hex digits>/built.json        when, by whom, with what: not part of the name
 
-One flipped byte in `release.json` and the release is refused.
+One flipped byte in `release.json` or in the weights and the release is refused.
 """
 
 from __future__ import annotations
@@ -11,17 +12,23 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
+import shutil
 import time
 from pathlib import Path
 
 import msgspec
 
 import smallfirst
+from smallfirst.classify import artifact
+from smallfirst.classify.artifact import SUFFIX
+from smallfirst.classify.store import Artifacts
 from smallfirst.config.schema import Config
 from smallfirst.errors import ReleaseError
+from smallfirst.releases.learned import NOTHING_LEARNED, Learned
 from smallfirst.releases.policy import Policy, baseline_policy, canonical, policy_from_task
 
 BASELINE = "baseline"
+WEIGHTS = "weights"
 _FORMAT = 1
 
 
@@ -29,7 +36,14 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The policies of all tasks, as they are served together."""
 
     policies: dict[str, Policy]
+    intents: str | None = None  # the hash of the classifier that takes calls for tasks
     format: int = _FORMAT
+
+    @property
+    def weights(self) -> list[str]:
+        """The hashes of the routers, heads and the intent classifier that it must carry."""
+        found = {sha256 for policy in self.policies.values() for sha256 in policy.weights}
+        return sorted(found | ({self.intents} if self.intents else set()))
 
     @property
     def id(self) -> str:
@@ -52,11 +66,26 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     tasks: tuple[str, ...]
 
 
-def release_from_config(config: Config) -> Release:
-    """The candidate that `[tasks.*]` describes."""
+def release_from_config(config: Config, learned: Learned = NOTHING_LEARNED) -> Release:
+    """The candidate that `[tasks.*]` describes, with the heads and routers that were learned for them."""
     if not config.tasks:
         raise ReleaseError("there is no [tasks.NAME] in the configuration, so there is nothing to release")
-    return Release(policies={name: policy_from_task(name, config) for name in sorted(config.tasks)})
+    policies = {name: policy_from_task(name, config, learned) for name in sorted(config.tasks)}
+    return Release(policies=policies, intents=_intents(config, learned))
+
+
+def _intents(config: Config, learned: Learned) -> str | None:
+    """The hash of the intent classifier. Raises `ReleaseError` where it knows a task that there is no policy for."""
+    fitted = learned.intents(config.routing.intents)
+    if fitted is None:
+        return None
+    strange = [name for name in fitted.tasks if name not in config.tasks]
+    if strange:
+        raise ReleaseError(
+            f"routing.intents: classifier {fitted.sha256[:12]} knows task {strange[0]!r}, which is no longer configured; "
+            '`smallfirst router intents` fits another, routing.intents = "none" does without'
+        )
+    return fitted.sha256
 
 
 def baseline(config: Config) -> Release:
@@ -70,12 +99,20 @@ class Releases:
     def __init__(self, state: Path) -> None:
         self.folder = state / "releases"
 
-    def save(self, release: Release, *, note: str = "") -> tuple[str, bool]:
-        """The release's id, and whether it is new. Written whole or not at all."""
+    def save(
+        self, release: Release, *, note: str = "", artifacts: Artifacts | None = None
+    ) -> tuple[str, bool]:
+        """The release's id, and whether it is new. Written whole or not at all; `artifacts` has the weights that it is to carry.
+
+        Raises `ReleaseError` where they are missing or altered.
+        """
         name = release.id
         target = self.folder / name
         if target.exists():
             return name, False
+        if artifacts is not None:
+            for sha256 in release.weights:
+                artifact.read(artifacts.path(sha256))
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = self.folder / f".{name}.{os.getpid()}"
         partial.mkdir()
@@ -84,6 +121,10 @@ class Releases:
         )
         (partial / "release.json").write_bytes(canonical(release))
         (partial / "built.json").write_bytes(msgspec.json.encode(built))
+        if artifacts is not None:
+            (partial / WEIGHTS).mkdir()
+            for sha256 in release.weights:
+                shutil.copyfile(artifacts.path(sha256), partial / WEIGHTS / f"{sha256}{SUFFIX}")
         partial.rename(target)
         return name, True
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import msgspec
 
+from smallfirst.classify.artifact import SUFFIX
 from smallfirst.config.schema import Config
 from smallfirst.errors import ReleaseError, StateError
-from smallfirst.releases.bundle import BASELINE, Release, Releases, baseline
+from smallfirst.releases.bundle import BASELINE, WEIGHTS, Release, Releases, baseline
 from smallfirst.releases.policy import Policy, misfits
 
 
@@ -31,6 +32,8 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     policies: dict[str, Policy]
     hashes: dict[str, str]
     unproven: str = ""
+    weights: Path | None = None  # the folder of the routers and heads that it carries
+    intents: str | None = None  # the hash of its intent classifier
 
     @property
     def short(self) -> str:
@@ -72,9 +75,21 @@ def load_serving(live: Live, *, state: Path, config: Config) -> Serving:
     wrong = [line for policy in release.policies.values() for line in misfits(policy, config)]
     if wrong:
         raise ReleaseError(f"release {name[:12]} does not fit the configuration:\n  " + "\n  ".join(wrong))
-    return _serving(name, release, unproven=live.unproven)
+    return _serving(name, release, unproven=live.unproven, weights=releases.folder / name / WEIGHTS)
 
 
-def _serving(name: str, release: Release, *, unproven: str) -> Serving:
+def weights_path(folder: Path, sha256: str) -> Path:
+    """Where a release carries these weights, or would."""
+    return folder / f"{sha256}{SUFFIX}"
+
+
+def _serving(name: str, release: Release, *, unproven: str, weights: Path | None = None) -> Serving:
     hashes = {task: policy.hash for task, policy in release.policies.items()}
-    return Serving(id=name, policies=release.policies, hashes=hashes, unproven=unproven)
+    return Serving(
+        id=name,
+        policies=release.policies,
+        hashes=hashes,
+        unproven=unproven,
+        weights=weights,
+        intents=release.intents,
+    )

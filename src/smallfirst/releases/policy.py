@@ -7,12 +7,17 @@ edited so that a name means something else, the policy no longer fits it and is 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import msgspec
 
-from smallfirst.config.schema import Config, Rung
+from smallfirst import limits
+from smallfirst.config.schema import Config, Rung, TaskRouter
 from smallfirst.contracts import Contract, TextContract
 from smallfirst.errors import ReleaseError
+from smallfirst.releases.learned import NOTHING_LEARNED, Learned
+from smallfirst.routing.fitted import LEARNED, Asked, Bound, Fitted
+from smallfirst.routing.thresholds import Thresholds
 
 
 class RungPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,6 +33,28 @@ class RungPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     temperature: float | None = None
     timeout_s: float | None = None
     sample: float = 1.0
+    head: bool = False  # a label head, which the release carries
+
+
+class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The router's weights by hash, its thresholds, and the bound under which they were chosen.
+
+    `by` is "learned", or the name of the model that is asked; `asked` then says what that model is, and what it is asked.
+    """
+
+    weights_sha256: str
+    thresholds: Thresholds
+    embedder: str
+    embedder_sha256: str
+    bound: Bound
+    question_after: str = ""
+    question_before: str = ""
+    verify: bool = False
+    sticky: bool = True
+    unknown_share: float = 1.0
+    by: str = LEARNED
+    asked: Asked | None = None
+    timeout_s: float = limits.ROUTER_TIMEOUT_S  # for the asked model's answer
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,6 +66,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     instructions: str | None = None
     margin: float = 0.02
     latency_ms: float | None = None
+    router: RouterPolicy | None = None
+
+    @property
+    def router_verifies(self) -> bool:
+        """Whether answers can be judged before they are released: those that are checked anyway, and text where the task says so."""
+        return self.router is not None and (self.router.verify or not isinstance(self.contract, TextContract))
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The hashes of all weights that a release must carry for this policy: its router's and its heads'."""
+        found = [rung.weights_sha256 for rung in self.ladder if rung.head and rung.weights_sha256]
+        return (*found, self.router.weights_sha256) if self.router else tuple(found)
 
     @property
     def hash(self) -> str:
@@ -51,17 +90,88 @@ def canonical(value: object) -> bytes:
     return msgspec.json.encode(msgspec.to_builtins(value), order="sorted")
 
 
-def policy_from_task(name: str, config: Config) -> Policy:
-    """The policy that `[tasks.NAME]` describes. Raises `ReleaseError` where it names a model that is not configured."""
+def policy_from_task(name: str, config: Config, learned: Learned = NOTHING_LEARNED) -> Policy:
+    """The policy that `[tasks.NAME]` describes, with what was learned for it.
+
+    Raises `ReleaseError` where it names a model that is not configured, a head or a router that was never trained, or a router fitted for
+    another ladder.
+    """
     task = config.tasks[name]
-    return Policy(
+    fitted = learned.router(name, task.router.fit)
+    pinned = dict(zip(fitted.ladder, fitted.heads, strict=True)) if fitted else {}
+    policy = Policy(
         task=name,
         contract=task.contract,
-        ladder=tuple(_rung(name, rung, config) for rung in task.ladder),
+        ladder=tuple(_rung(name, rung, config, learned, pinned) for rung in task.ladder),
         instructions=task.instructions,
         margin=task.margin,
         latency_ms=task.latency_ms,
+        router=router_policy(fitted, task.router) if fitted else None,
     )
+    if fitted:
+        _check_ladder(policy, fitted)
+        _check_asked(policy, fitted, config)
+    return policy
+
+
+def router_policy(fitted: Fitted, options: TaskRouter) -> RouterPolicy:
+    """A fitted router as a policy holds it."""
+    return RouterPolicy(
+        weights_sha256=fitted.sha256,
+        thresholds=fitted.thresholds,
+        embedder=fitted.embedder,
+        embedder_sha256=fitted.embedder_sha256,
+        bound=fitted.bound,
+        question_after=fitted.question_after,
+        question_before=fitted.question_before,
+        verify=options.verify,
+        sticky=options.sticky,
+        unknown_share=options.unknown_share,
+        by=fitted.by,
+        asked=fitted.asked,
+        timeout_s=options.timeout_s,
+    )
+
+
+def _check_ladder(policy: Policy, fitted: Fitted) -> None:
+    now = tuple(rung.model for rung in policy.ladder)
+    if now != fitted.ladder:
+        raise ReleaseError(
+            f"tasks.{policy.task}: its router {fitted.sha256[:12]} was fitted for the ladder {', '.join(fitted.ladder)}, and the ladder is now "
+            f'{", ".join(now)}; `smallfirst router fit --task {policy.task}` fits another, tasks.{policy.task}.router.fit = "none" does without'
+        )
+    if (fitted.verify or any(fitted.thresholds.accept)) and not policy.router_verifies:
+        raise ReleaseError(
+            f"tasks.{policy.task}: its router {fitted.sha256[:12]} was fitted to judge text answers before they are released; "
+            f"set tasks.{policy.task}.router.verify = true, or fit it again"
+        )
+
+
+def _check_asked(policy: Policy, fitted: Fitted, config: Config) -> None:
+    changed = _asked_changed(fitted.asked, config)
+    if changed:
+        raise ReleaseError(
+            f"tasks.{policy.task}: its router {fitted.sha256[:12]} asks {changed}; "
+            f"`smallfirst router fit --task {policy.task} --by {fitted.by}` fits another"
+        )
+
+
+def _asked_changed(asked: Asked | None, config: Config) -> str:
+    """What has become of the model that a router asks, since it was fitted; empty where it is the same, or where none is asked."""
+    if asked is None:
+        return ""
+    model = config.models.get(asked.model)
+    if model is None:
+        return f"model {asked.model!r}, which is not configured any more"
+    if (model.provider, model.id or asked.model, model.weights_sha256) == (
+        asked.provider,
+        asked.upstream_id,
+        asked.weights_sha256,
+    ):
+        return ""
+    was, now = f"{asked.provider}/{asked.upstream_id}", f"{model.provider}/{model.id or asked.model}"
+    weights = " of other weights" if was == now else ""
+    return f"model {asked.model!r}, which was {was} when the router was fitted and now is {now}{weights}"
 
 
 def baseline_policy(name: str, config: Config) -> Policy:
@@ -70,7 +180,7 @@ def baseline_policy(name: str, config: Config) -> Policy:
     return Policy(
         task=name,
         contract=TextContract(),
-        ladder=(_rung(name, config.frontier or task.ladder[-1], config),),
+        ladder=(_rung(name, config.frontier or task.ladder[-1], config, NOTHING_LEARNED, {}),),
         instructions=task.instructions,
         margin=task.margin,
         latency_ms=task.latency_ms,
@@ -85,29 +195,41 @@ def misfits(policy: Policy, config: Config) -> list[str]:
         if model is None:
             found.append(f"task {policy.task!r}: model {rung.model!r} is no longer configured")
             continue
-        is_now = (model.provider, model.id or rung.model, model.weights_sha256)
+        weights = (
+            rung.weights_sha256 if rung.head else model.weights_sha256
+        )  # a head is in the release itself
+        is_now = (model.provider, model.id or rung.model, weights)
         if is_now != (rung.provider, rung.upstream_id, rung.weights_sha256):
             was = f"{rung.provider}/{rung.upstream_id}"
             found.append(
                 f"task {policy.task!r}: {rung.model!r} was {was} when the release was built, now it is {is_now[0]}/{is_now[1]}"
             )
+    if policy.router is not None and (changed := _asked_changed(policy.router.asked, config)):
+        found.append(f"task {policy.task!r}: its router asks {changed}")
     return found
 
 
-def _rung(task: str, rung: str | Rung, config: Config) -> RungPolicy:
+def _rung(
+    task: str, rung: str | Rung, config: Config, learned: Learned, pinned: Mapping[str, str]
+) -> RungPolicy:
     rung = Rung(model=rung) if isinstance(rung, str) else rung
     model = config.models.get(rung.model)
     if model is None:
         raise ReleaseError(f"tasks.{task}.ladder: model {rung.model!r} is not in [models]")
+    head = config.providers[model.provider].kind == "head"
+    weights = model.weights_sha256
+    if head:
+        weights = pinned.get(rung.model) or learned.head(weights or model.id or rung.model)
     return RungPolicy(
         model=rung.model,
         provider=model.provider,
         upstream_id=model.id or rung.model,
-        weights_sha256=model.weights_sha256,
+        weights_sha256=weights,
         instructions=rung.instructions,
         constrained=rung.constrained,
         max_tokens=rung.max_tokens,
         temperature=rung.temperature,
         timeout_s=rung.timeout_s,
         sample=rung.sample,
+        head=head,
     )

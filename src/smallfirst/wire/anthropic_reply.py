@@ -132,6 +132,14 @@ class StreamPeek:
         self.chars = 0
         self.chunks = 0
 
+    @property
+    def refused(self) -> bool:
+        return self.stop == "refusal"
+
+    @property
+    def confidence(self) -> None:
+        """Anthropic's dialect has no log-probabilities."""
+
     def feed(self, event: SseEvent) -> None:
         """Reads one event. Raises `UpstreamBroken` where its data is not the JSON of an event."""
         name = event.event

@@ -15,6 +15,7 @@ from smallfirst import chat, limits
 from smallfirst.chat import Dialect
 from smallfirst.errors import Untranslatable
 from smallfirst.wire import anthropic_messages, openai_chat, openai_other, raw
+from smallfirst.wire.turns import Conversation, read_conversation
 
 Route = Literal["chat", "messages", "completions", "embeddings"]
 
@@ -79,6 +80,13 @@ class Incoming:
         raise Untranslatable(f"/{self.route} has no counterpart in another dialect")
 
     @cached_property
+    def conversation(self) -> Conversation:
+        """What was said so far, as whoever decides about the call reads it; empty for routes that have no turns."""
+        if self.route in ("chat", "messages"):
+            return read_conversation(self.body)
+        return Conversation(turns=())
+
+    @cached_property
     def has_system(self) -> bool:
         """Whether the client sent a system prompt of its own."""
         if self.route == "messages":
@@ -86,6 +94,11 @@ class Incoming:
         if self.route != "chat":
             return False
         return any(message.role in _SYSTEM_ROLES for message in self._openai_roles())
+
+    @property
+    def wants_logprobs(self) -> bool:
+        """Whether the client itself has asked for its tokens' log-probabilities."""
+        return bool(getattr(self.body, "logprobs", None))
 
     @property
     def prompt_tokens_at_most(self) -> int:

@@ -1,7 +1,7 @@
 """OpenAI chat completions: everything that is known of the dialect, under one name."""
 
 from smallfirst.wire.openai_read import read_reply, read_request
-from smallfirst.wire.openai_reply import StreamPeek, peek_reply
+from smallfirst.wire.openai_reply import StreamPeek, peek_reply, without_logprobs
 from smallfirst.wire.openai_request import Body, decode
 from smallfirst.wire.openai_stream import StreamReader, StreamWriter
 from smallfirst.wire.openai_usage import read_usage, write_usage
@@ -24,6 +24,7 @@ __all__ = [
     "rename",
     "reply_from_stream",
     "stream_from_reply",
+    "without_logprobs",
     "write_reply",
     "write_request",
     "write_usage",

@@ -5,6 +5,8 @@ Shapes: `openai.types.chat.ChatCompletion` and `ChatCompletionChunk`, and what v
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +16,7 @@ from smallfirst.errors import UpstreamBroken
 from smallfirst.wire.decode import NOT_JSON, obj
 from smallfirst.wire.openai_usage import read_raw_usage
 from smallfirst.wire.peek import Peek, visible
+from smallfirst.wire.raw import read_fields, write_fields
 from smallfirst.wire.sse import SseEvent
 
 _ABSENT = msgspec.Raw()
@@ -30,6 +33,7 @@ class _Choice(msgspec.Struct):
     message: _Message | None = None
     text: str | None = None
     finish_reason: str | None = None
+    logprobs: msgspec.Raw = _ABSENT
 
 
 class _Reply(msgspec.Struct):
@@ -70,7 +74,54 @@ def peek_reply(data: bytes) -> Peek:
         text=visible(message.content),
         tool_calls=calls or int(message.function_call is not None),
         refused=bool(message.refusal) or choice.finish_reason == "content_filter",
+        confidence=mean_probability(token_logprobs(choice.logprobs)),
     )
+
+
+class _Token(msgspec.Struct):
+    logprob: float | None = None
+
+
+class _Logprobs(msgspec.Struct):
+    content: list[_Token] | None = None
+
+
+_logprobs = msgspec.json.Decoder(_Logprobs | None)
+
+
+def token_logprobs(raw: msgspec.Raw) -> list[float]:
+    """The log-probabilities of a choice's tokens; none where it has none, or says them in another way (old completions)."""
+    if not bytes(raw):
+        return []
+    try:
+        told = _logprobs.decode(raw)
+    except NOT_JSON:
+        return []
+    return [token.logprob for token in (told.content if told else None) or () if token.logprob is not None]
+
+
+def mean_probability(logprobs: Sequence[float]) -> float | None:
+    """The geometric mean of tokens' probabilities, in [0, 1]; None of no tokens."""
+    if not logprobs:
+        return None
+    mean = sum(logprobs) / len(logprobs)
+    return math.exp(min(0.0, mean)) if mean == mean else None
+
+
+def without_logprobs(data: bytes) -> bytes:
+    """The same reply or chunk, its choices saying no log-probabilities: as if they had not been asked for."""
+    if b'"logprobs"' not in data:
+        return data
+    try:
+        fields = read_fields(data)
+        choices = msgspec.json.decode(fields["choices"], type=list[dict[str, msgspec.Raw]])
+    except (*NOT_JSON, KeyError):
+        return data
+    for choice in choices:
+        if "logprobs" in choice:
+            choice["logprobs"] = msgspec.Raw(b"null")
+    fields["choices"] = msgspec.Raw(msgspec.json.encode(choices))
+    return write_fields(fields)
 
 
 class _Function(msgspec.Struct):
@@ -97,6 +148,7 @@ class _StreamChoice(msgspec.Struct):
     delta: _Delta | None = None
     text: str | None = None
     finish_reason: str | None = None
+    logprobs: msgspec.Raw = _ABSENT
 
 
 class _Chunk(msgspec.Struct):
@@ -122,6 +174,7 @@ class StreamPeek:
     __slots__ = (
         "_calls",
         "_keep_text",
+        "_logprobs",
         "_unfinished",
         "chars",
         "chunks",
@@ -137,6 +190,7 @@ class StreamPeek:
         self._keep_text = keep_text
         self._unfinished: dict[int, bool] = {}  # by choice
         self._calls: set[tuple[int, int]] = set()  # choice, tool call
+        self._logprobs: list[float] = []
         self.id = ""
         self.model = ""
         self.usage: Usage | None = None
@@ -149,6 +203,15 @@ class StreamPeek:
     @property
     def ended(self) -> bool:
         return bool(self._unfinished) and True not in self._unfinished.values()
+
+    @property
+    def confidence(self) -> float | None:
+        """The geometric mean of the tokens' probabilities so far; None where the server tells none."""
+        return mean_probability(self._logprobs)
+
+    @property
+    def refused(self) -> bool:
+        return self.stop == "content_filter"
 
     @property
     def tool_calls(self) -> int:
@@ -185,6 +248,8 @@ class StreamPeek:
                 self.text_parts.append(text)
         if delta is not None:
             self._take_unseen(index, delta)
+        if self._keep_text and index == 0 and choice.logprobs is not _ABSENT:
+            self._logprobs += token_logprobs(choice.logprobs)
         finish = choice.finish_reason
         if finish is not None:
             self._unfinished[index] = False

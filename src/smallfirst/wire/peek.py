@@ -19,6 +19,9 @@ class Peek(msgspec.Struct):
     text: str = ""
     tool_calls: int = 0
     refused: bool = False
+    confidence: float | None = (
+        None  # the geometric mean of the first choice's tokens' probabilities, where they were told
+    )
 
 
 def visible(content: str | list[Any] | None) -> str:

@@ -146,6 +146,11 @@ def _event_of_lines(lines: list[bytes], raw: bytes) -> SseEvent | None:
     return SseEvent(b"\n".join(data), name, raw)
 
 
+def replaced(event: SseEvent, data: bytes) -> SseEvent:
+    """The event with other data; itself where they are the same."""
+    return event if data is event.data else SseEvent(data, event.event, encode(data, event.event))
+
+
 def encode(data: bytes, event: str | None = None) -> bytes:
     """An event as bytes; LF in `data` begins another data line. `data` has no CR (JSON never has one)."""
     head = b"event: " + event.encode() + b"\n" if event else b""

@@ -1,5 +1,6 @@
 """Which rungs are asked, and why the others are not."""
 
+import asyncio
 import json
 
 from smallfirst.answering.decide import decide, draw
@@ -33,9 +34,8 @@ def reasons(
         for _ in range(5):
             catalogue.get("small").endpoints.all[0].breaker.failure()
     request = {"model": "task/t", "messages": [{"role": "user", "content": "hello there"}]} | body
-    decision = decide(
-        policy_from_task("t", config), Incoming("chat", json.dumps(request).encode()), catalogue
-    )
+    incoming = Incoming("chat", json.dumps(request).encode())
+    decision = asyncio.run(decide(policy_from_task("t", config), incoming, catalogue))
     assert decision.asked[-1] == 1
     return {step.model: step.skipped for step in decision.steps}
 

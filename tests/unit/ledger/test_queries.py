@@ -154,3 +154,10 @@ def test_latency_is_read_from_answered_calls_of_clients(ledger):
     assert latency(Span(), "overhead", 0.99, model="frontier") == pytest.approx(1.0, rel=0.03)
     assert latency(Span(), "total", 0.5, origin="eval") == pytest.approx(99_999, rel=0.03)
     assert latency(Span(until_hour=AT_MS // MS_PER_HOUR), "total", 0.5) is None
+
+
+def test_a_routers_question_is_no_answer_of_its_model(ledger):
+    route = attempt(0, kind="route", rung=-1, usage=Usage(input_tokens=90, output_tokens=1), frontier=False)
+    answer = attempt(1, usage=Usage(output_tokens=100))
+    put(ledger, *(call(route, answer) for _ in range(LEAST_ANSWERS)))
+    assert ledger.queries.output_tokens_quantile("triage", "frontier", 0.01) > 90

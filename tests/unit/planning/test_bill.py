@@ -162,3 +162,18 @@ def test_days_are_in_order_and_the_bill_is_json(ledger):
 def test_an_empty_ledger_has_an_empty_bill(ledger):
     found = make_bill(ledger.reports, Span())
     assert (found.sections, found.total_nusd, found.latency[0].total_p50_ms) == ((), 0, None)
+
+
+def test_what_a_router_asked_is_paid_and_is_no_answer(ledger):
+    question = attempt(0, kind="route", rung=-1, model="judge", provider="own", cost_nusd=7, frontier=False)
+    routed = call(question, attempt(1, model="small", cost_nusd=10, frontier=False), model="small", rung=0)
+    made = bill(ledger, routed, by="model")
+    (section,) = made.sections
+    assert section.total.cost_nusd == 17
+    assert section.total.wasted_nusd == 0
+    assert {line.name: (line.calls, line.cost_nusd) for line in section.lines} == {
+        "small": (1, 10),
+        "judge": (0, 7),
+    }
+    (task,) = made.counterfactual.tasks
+    assert (task.paid_nusd, task.asked_calls, task.other_calls) == (17, 0, 1)

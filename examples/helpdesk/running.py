@@ -1,0 +1,89 @@
+"""What the demo starts: the simulated frontier, the gateway, and commands of the product, each as a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+HERE = Path(__file__).parent
+STATE = Path(".smallfirst/demo")
+SMALLFIRST = [sys.executable, "-c", "from smallfirst.cli import main; main()"]
+
+
+@contextlib.contextmanager
+def process(command: list[str], log: Path) -> Iterator[dict[str, Any]]:
+    """A child process that announces itself with one line of JSON; ended when the block ends."""
+    with log.open("w") as stderr:
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        try:
+            assert child.stdout is not None
+            line = child.stdout.readline()
+            if not line:
+                raise SystemExit(f"{command[-1]} did not start:\n{log.read_text()[-2000:]}")
+            yield json.loads(line) | {"pid": child.pid}
+        finally:
+            child.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(20)
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+
+
+def simulator(answers: Path) -> contextlib.AbstractContextManager[dict[str, Any]]:
+    """The simulated frontier, faster than a hosted model would be."""
+    command = [sys.executable, "-m", "smallfirst.simulator", "--port", "0", "--answers", str(answers)]
+    command += ["--config", str(HERE / "simulator.toml")]
+    command += ["--latency-ms", "0", "--ttft-ms", "150", "--tokens-per-second", "2000"]
+    return process(command, STATE / "simulator.log")
+
+
+def gateway(config: Path, log: Path, *options: str) -> contextlib.AbstractContextManager[dict[str, Any]]:
+    """The gateway over the demo's state; by default it serves the baseline."""
+    return process([*SMALLFIRST, "serve", "--config", str(config), "--port", "0", "--json", *options], log)
+
+
+def configuration(simulator: str) -> Path:
+    """The example's configuration, pointed at this run's simulator and state directory."""
+    text = (HERE / "smallfirst.toml").read_text("utf-8").replace("http://127.0.0.1:8081", simulator)
+    if "[storage]" not in text:
+        text += '\n[storage]\npath = "state"\n'
+    path = STATE / "smallfirst.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def smallfirst(*arguments: str) -> Any:
+    """A command of the product, its JSON read."""
+    done = subprocess.run([*SMALLFIRST, *arguments, "--json"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"smallfirst {' '.join(arguments)} failed:\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
+def wait_for_small(url: str, console: Console) -> None:
+    """Until the embedded model's server answers: a few seconds."""
+    with console.status("loading the small model"):
+        for _ in range(600):
+            with urllib.request.urlopen(f"{url}/metrics", timeout=5) as response:
+                lines = response.read().decode().splitlines()
+            if any(line.startswith("smallfirst_embedded_ready") and line.endswith(" 1.0") for line in lines):
+                return
+            time.sleep(0.1)
+    console.print("[yellow]the small model is not ready: its calls climb[/]")
+
+
+def invoice_of(simulator: str) -> dict[str, Any]:
+    """What the simulator says is owed to it."""
+    with urllib.request.urlopen(f"{simulator}/simulator/invoice", timeout=10) as response:
+        return json.load(response)

@@ -1,0 +1,90 @@
+"""What the gateway adds to a decision: where the conversation stands, and what the tenant's traffic has been like."""
+
+from __future__ import annotations
+
+from smallfirst.answering.asker import Asker
+from smallfirst.answering.decide import Decision, decide
+from smallfirst.gateway import headers
+from smallfirst.gateway.account import CallAccount
+from smallfirst.gateway.hand import CallInHand
+from smallfirst.gateway.running import Chosen
+from smallfirst.pricing import Price
+from smallfirst.routing.conversations import Keys, Place, conversation_keys
+from smallfirst.wire.incoming import Incoming
+
+
+async def place_and_decide(
+    call: CallInHand, chosen: Chosen, incoming: Incoming, account: CallAccount
+) -> Decision:
+    """The decision for a call of a task, its conversation's place kept. `account` pays where the router asks a model."""
+    running, policy = call.running, chosen.policy
+    if len(policy.ladder) < 2:
+        return await decide(policy, incoming, running.answerer.catalogue)
+    router, options = chosen.router, policy.router
+    may_be_unknown = options is None or running.watch.may_be_unknown(
+        call.draft.tenant, policy.task, options.unknown_share
+    )
+    decision = await decide(
+        policy,
+        incoming,
+        running.answerer.catalogue,
+        router=router,
+        place=_place(call, chosen, incoming),
+        trusts_unknown=not may_be_unknown,
+        ask=_asker(call, chosen, account),
+    )
+    call.draft.outside_bound = decision.outside_bound or (options is not None and not options.bound.kept)
+    return decision
+
+
+def note_answer(call: CallInHand, chosen: Chosen, incoming: Incoming, decision: Decision) -> None:
+    """Remembers where the conversation stands now, and what the answer says of the tenant's traffic."""
+    policy = chosen.policy
+    if len(policy.ladder) < 2:
+        return
+    call.running.watch.routed(call.draft.tenant, policy, decision, call.draft.rung)
+    call.running.conversations.remember(
+        _keys(call, chosen, incoming), call.draft.rung, prompt_bytes=len(incoming.data)
+    )
+
+
+def _asker(call: CallInHand, chosen: Chosen, account: CallAccount) -> Asker | None:
+    """Who puts the router's question to its model; None where the router asks nobody."""
+    options = chosen.policy.router
+    if chosen.router is None or options is None or not chosen.router.asks:
+        return None
+    return Asker(
+        call.running.answerer,
+        task=chosen.policy.task,
+        account=account,
+        clock=call.clock,
+        timeout_s=options.timeout_s,
+    )
+
+
+def _place(call: CallInHand, chosen: Chosen, incoming: Incoming) -> Place | None:
+    """The conversation's place. One that is not sticky is held inside tool loops all the same."""
+    if len(incoming.conversation.turns) < 2:
+        return None
+
+    def price(rung: int) -> Price | None:
+        model = call.running.answerer.catalogue.get(chosen.policy.ladder[rung].model)
+        return model.price(call.running.prices, call.clock.today)
+
+    place = call.running.conversations.place(
+        _keys(call, chosen, incoming),
+        incoming.conversation,
+        prompt_bytes=len(incoming.data),
+        prices=price,
+        frontier=len(chosen.policy.ladder) - 1,
+    )
+    return place if place is None or place.loop or chosen.sticky else None
+
+
+def _keys(call: CallInHand, chosen: Chosen, incoming: Incoming) -> Keys:
+    return conversation_keys(
+        call.draft.tenant,
+        chosen.policy.task,
+        call.client.header(headers.CONVERSATION),
+        incoming.conversation,
+    )
