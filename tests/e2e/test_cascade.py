@@ -200,5 +200,9 @@ def test_an_answer_that_breaks_off_while_it_is_held_back_climbs(
     assert [status for _, _, status in attempts(routed, raw.headers)] == ["broken", "ok"]
 
 
-def test_the_bill_and_the_metrics_know_of_doubt(routed: RoutedGateway) -> None:
+def test_the_metrics_know_of_doubt(
+    asker: openai.OpenAI, routed: RoutedGateway, upstream: SimulatorProcess
+) -> None:
+    answers(upstream, own=UNSURE)
+    asker.chat.completions.create(model="task/mail", messages=said(EASY_CALL))
     assert 'status="doubted"' in routed.get("/metrics")[1].decode()

@@ -41,7 +41,7 @@ def test_promoting_without_any_release_says_how_to_make_one(stopped: GatewayProc
 def test_explain_says_who_would_be_asked_without_asking(stopped: GatewayProcess) -> None:
     told = stopped.cli("explain", "I was charged twice", "--task", "triage", "--release", "candidate")
     assert [step["model"] for step in told["steps"]] == ["mini", "frontier"]
-    assert not any(step["skipped"] for step in told["steps"])
+    assert all(step["asked"] for step in told["steps"])
     live = stopped.cli("explain", "I was charged twice", "--task", "triage")
     assert [step["model"] for step in live["steps"]] == ["frontier"]
     assert live["release"] == "baseline"
