@@ -120,7 +120,9 @@ def test_every_target_of_make_is_there(words: list[str], whole: bool) -> None:
 def test_every_extra_is_there(words: list[str], whole: bool) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     for word in words:
-        assert {name for group in re.findall(r"smallfirst\[(.*)\]", word) for name in group.split(",")} <= set(extras)
+        assert {
+            name for group in re.findall(r"smallfirst\[(.*)\]", word) for name in group.split(",")
+        } <= set(extras)
 
 
 # The SDKs.

@@ -36,10 +36,15 @@ def outcomes(*, costs: bool = True, intents: bool = True) -> list[Example]:
 
 
 def fit(
-    examples: list[Example], *, margin: float = 0.3, ladder: tuple[str, ...] = LADDER, task: str = "triage"
+    examples: list[Example],
+    *,
+    margin: float = 0.3,
+    ladder: tuple[str, ...] = LADDER,
+    task: str = "triage",
+    asked_as: tuple[str, ...] = (),
 ) -> Fit:
     """A router by the default embedder."""
-    wanted = Wanted(task=task, ladder=ladder, goal=Goal(margin=margin))
+    wanted = Wanted(task=task, ladder=ladder, goal=Goal(margin=margin), asked_as=asked_as)
     return fit_router(examples, wanted, LearnedSource(open_embedder("wordllama")), lambda *_: None)
 
 

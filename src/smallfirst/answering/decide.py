@@ -49,9 +49,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     place: str = ""  # why a conversation keeps to its model; empty where it need not
     outside_bound: bool = False  # the thresholds alone would have sent it higher
     trusted: bool = False  # decided by figures although it is unlike what they were learned from
-    frontier: bool = (
-        True  # whether the last rung is a frontier model: one that is asked by its name need not be
-    )
+    frontier: bool = True  # whether the last rung is a frontier model: one asked by its name need not be
 
     @property
     def asked(self) -> list[int]:
@@ -140,7 +138,7 @@ async def _judged(
             return await router.judge(prompt, ask, anyway=anyway)
     except (
         Exception
-    ) as fault:  # a router's boundary: whatever its embedder's libraries raise, the call goes to the frontier
+    ) as fault:  # a boundary: whatever an embedder's library raises, the call goes to the frontier
         return nothing_known(len(router.ladder), router_failed(router, fault))
 
 

@@ -281,15 +281,18 @@ def _wanted(
     task: str, names: tuple[str, ...], goal: Goal, config: Config | None, state: Path | None, *, seed: int = 0
 ) -> Wanted:
     from smallfirst.releases import LearnedHere
+    from smallfirst.releases.policy import asked_as
     from smallfirst.training.router_fit import Wanted
 
-    heads = [""] * len(names)
-    if config is not None and state is not None:
-        for at, name in enumerate(names):
-            model = config.models.get(name)
-            if model is not None and config.providers[model.provider].kind == "head":
-                heads[at] = LearnedHere(state).head(model.weights_sha256 or model.id or name)
-    return Wanted(task=task, ladder=names, goal=goal, heads=tuple(heads), seed=seed)
+    heads, models = [""] * len(names), [""] * len(names)
+    for at, name in enumerate(names):
+        model = config.models.get(name) if config else None
+        if config is None or model is None or state is None:
+            continue
+        models[at] = asked_as(model.provider, model.id or name)
+        if config.providers[model.provider].kind == "head":
+            heads[at] = LearnedHere(state).head(model.weights_sha256 or model.id or name)
+    return Wanted(task=task, ladder=names, goal=goal, heads=tuple(heads), asked_as=tuple(models), seed=seed)
 
 
 def _source(by: str, embedder: str, concurrency: int, config: Path | None) -> Source:

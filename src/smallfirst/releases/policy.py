@@ -133,6 +133,11 @@ def router_policy(fitted: Fitted, options: TaskRouter) -> RouterPolicy:
     )
 
 
+def asked_as(provider: str, upstream_id: str) -> str:
+    """What a model is, whatever a configuration calls it."""
+    return f"{provider}/{upstream_id}"
+
+
 def _check_ladder(policy: Policy, fitted: Fitted) -> None:
     now = tuple(rung.model for rung in policy.ladder)
     if now != fitted.ladder:
@@ -140,6 +145,12 @@ def _check_ladder(policy: Policy, fitted: Fitted) -> None:
             f"tasks.{policy.task}: its router {fitted.sha256[:12]} was fitted for the ladder {', '.join(fitted.ladder)}, and the ladder is now "
             f'{", ".join(now)}; `smallfirst router fit --task {policy.task}` fits another, tasks.{policy.task}.router.fit = "none" does without'
         )
+    for rung, was in zip(policy.ladder, fitted.asked_as, strict=False):
+        if was and was != asked_as(rung.provider, rung.upstream_id):
+            raise ReleaseError(
+                f"tasks.{policy.task}: its router {fitted.sha256[:12]} was fitted to outcomes of {was}, and {rung.model!r} is now "
+                f"{asked_as(rung.provider, rung.upstream_id)}; `smallfirst router fit --task {policy.task}` fits another"
+            )
     if (fitted.verify or any(fitted.thresholds.accept)) and not policy.router_verifies:
         raise ReleaseError(
             f"tasks.{policy.task}: its router {fitted.sha256[:12]} was fitted to judge text answers before they are released; "

@@ -49,6 +49,9 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     task: str
     ladder: tuple[str, ...]
     heads: tuple[str, ...]
+    asked_as: tuple[
+        str, ...
+    ] = ()  # what each rung's model was: its provider and upstream id; empty where no configuration told
     embedder: str
     embedder_sha256: str
     thresholds: Thresholds

@@ -38,6 +38,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     ladder: tuple[str, ...]
     goal: Goal
     heads: tuple[str, ...] = ()
+    asked_as: tuple[str, ...] = ()  # what each model is: its provider and upstream id
     looks: bool = True
     verify: bool = False
     question_after: str = ""
@@ -98,6 +99,7 @@ def _draft(train: Sequence[Example], wanted: Wanted) -> Fitted:
         task=wanted.task,
         ladder=wanted.ladder,
         heads=wanted.heads or ("",) * len(wanted.ladder),
+        asked_as=wanted.asked_as,
         embedder="",
         embedder_sha256="",
         thresholds=frontier_only(len(wanted.ladder)),

@@ -238,3 +238,21 @@ def test_weights_that_are_gone_or_altered_make_no_release(
     with pytest.raises(ReleaseError, match=f"weights {sha256[:12]} {said}"):
         Releases(tmp_path).save(release, artifacts=Artifacts(tmp_path))
     assert not (tmp_path / "releases").exists()
+
+
+def test_a_router_fitted_to_outcomes_of_another_model_is_refused(tmp_path: Path) -> None:
+    save(tmp_path, fit(outcomes(), asked_as=("p/small-v1", "p/frontier")).data, "router")
+    with pytest.raises(
+        ReleaseError, match="fitted to outcomes of p/small-v1, and 'small' is now p/small; .*router fit"
+    ):
+        release_from_config(config(), LearnedHere(tmp_path))
+
+
+def test_a_router_is_no_head(tmp_path: Path, fitted: Fit) -> None:
+    sha256 = save(tmp_path, fitted.data, "router")
+    made = config("triage-head", "frontier")
+    made = msgspec.structs.replace(
+        made, models=made.models | {"triage-head": Model(provider="heads", id=sha256[:16])}
+    )
+    with pytest.raises(ReleaseError, match="is a router, not a head"):
+        release_from_config(made, LearnedHere(tmp_path))
