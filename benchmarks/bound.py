@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from support.populations import Population, population, true_loss, write_draw
 
 from smallfirst.classify import artifact
-from smallfirst.classify.embedder import open_embedder
+from smallfirst.classify.embedders import open_embedder
 from smallfirst.classify.store import Artifacts
 from smallfirst.routing.learned_router import router_from
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from smallfirst.classify.artifact import unpack
-from smallfirst.classify.embedder import open_embedder
+from smallfirst.classify.embedders import open_embedder
 from smallfirst.classify.prompt import Prompt
 from smallfirst.evals import CostQuality, cost_quality
 from smallfirst.evals.charts import draw_cost_quality, draw_risk_coverage

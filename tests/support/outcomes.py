@@ -5,7 +5,7 @@ from __future__ import annotations
 from support.tickets import tickets
 
 from smallfirst.classify.artifact import unpack
-from smallfirst.classify.embedder import open_embedder
+from smallfirst.classify.embedders import open_embedder
 from smallfirst.routing.learned_router import LearnedRouter, router_from
 from smallfirst.training.bound import Goal
 from smallfirst.training.learned_source import LearnedSource

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from smallfirst.classify.embedder import open_embedder
+from smallfirst.classify.embedders import open_embedder
 from smallfirst.routing.learned_router import LearnedRouter
 from smallfirst.routing.second_look import looks_of
 from smallfirst.routing.thresholds import Thresholds

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from smallfirst.classify.artifact import pack, unpack
-from smallfirst.classify.embedder import open_embedder
+from smallfirst.classify.embedders import open_embedder
 from smallfirst.classify.store import Artifacts, Described
 from smallfirst.routing.thresholds import Thresholds
 from smallfirst.training.bound import Goal

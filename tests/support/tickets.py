@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from smallfirst.classify.embedder import open_embedder
+from smallfirst.classify.embedders import open_embedder
 from smallfirst.training.label_head import HeadFit, fit_head
 from smallfirst.training.labels import LabelRow
 

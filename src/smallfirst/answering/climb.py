@@ -273,9 +273,7 @@ class _Climb:
         )
         try:
             sure = decision.router.second_look(index, decision.judgement, signals)
-        except (
-            Exception
-        ) as fault:  # a router's boundary: its fault is no reason to leave the call unanswered, which climbs
+        except Exception as fault:  # a boundary: a router's fault is a reason to climb, not to fail
             return router_failed(decision.router, fault)
         accept = policy.thresholds.accept[index]
         return "" if sure >= accept else f"adequate with probability {sure:.3f}, less than {accept:.3f}"

@@ -136,9 +136,7 @@ async def _judged(
         )
         async with asyncio.timeout(left_s):
             return await router.judge(prompt, ask, anyway=anyway)
-    except (
-        Exception
-    ) as fault:  # a boundary: whatever an embedder's library raises, the call goes to the frontier
+    except Exception as fault:  # a boundary: whatever an embedder's library raises, the frontier is asked
         return nothing_known(len(router.ladder), router_failed(router, fault))
 
 

@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from smallfirst.classify import artifact
-from smallfirst.classify.embedder import Embedder, open_embedder, views_of
+from smallfirst.classify.embedder import Embedder, views_of
+from smallfirst.classify.embedders import open_embedder
 from smallfirst.classify.head_answer import HeadAnswer
 from smallfirst.classify.head_stack import Stack
 from smallfirst.classify.head_views import GramView, KernelView

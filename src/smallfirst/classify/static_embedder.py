@@ -71,9 +71,7 @@ def model2vec(name: str, source: str) -> StaticEmbedder:
 
     try:
         model = StaticModel.from_pretrained(source)
-    except (
-        Exception
-    ) as error:  # whatever a hub's client raises: the user is told which model could not be had
+    except Exception as error:  # whatever a hub's client raises: the user is told which model it was
         raise ConfigError(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
     rows = np.asarray(model.embedding, np.float32)
     mapping, weights = getattr(model, "token_mapping", None), getattr(model, "weights", None)

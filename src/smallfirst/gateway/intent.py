@@ -41,9 +41,7 @@ async def _classified(call: CallInHand, incoming: Incoming, caller: Caller) -> C
         return _with(none, {"why": "what is served has no intent classifier"})
     try:
         found = await running.intents.find(incoming.conversation)
-    except (
-        Exception
-    ) as fault:  # the classifier's boundary: whatever its embedder's libraries raise, the call is answered
+    except Exception as fault:  # a boundary: whatever an embedder's library raises, the call is answered
         known = isinstance(fault, (CallError, TimeoutError))
         _log.error("the intent classifier failed: %s", str(fault) or "no answer in time", exc_info=not known)
         return _with(none, {"why": f"the intent classifier failed ({type(fault).__name__})"})

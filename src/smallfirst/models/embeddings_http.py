@@ -14,7 +14,8 @@ from functools import lru_cache
 import msgspec
 import numpy as np
 
-from smallfirst.classify.embedder import Embedder, bounded, open_embedder, unit
+from smallfirst.classify.embedder import Embedder, bounded, unit
+from smallfirst.classify.embedders import open_embedder
 from smallfirst.config.schema import Config
 from smallfirst.config.secrets import resolve, resolve_headers
 from smallfirst.errors import ConfigError, UpstreamBroken, UpstreamError, UpstreamUnreachable

@@ -1,0 +1,1 @@
+"""Which rung a call is put to: what a router says of it, its thresholds, guards, and where its conversation stands."""

@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 
 from smallfirst.classify.artifact import pack
-from smallfirst.classify.embedder import Embedder, open_embedder, views_of
+from smallfirst.classify.embedder import Embedder, views_of
+from smallfirst.classify.embedders import open_embedder
 from smallfirst.classify.head_stack import Stack
 from smallfirst.classify.label_head import GRAMS, HeadHeader, Progress
 from smallfirst.classify.prompt import OUT_OF_SCOPE

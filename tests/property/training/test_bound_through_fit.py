@@ -13,7 +13,7 @@ import pytest
 from support.populations import Population, population
 
 from smallfirst.classify.artifact import unpack
-from smallfirst.classify.embedder import open_embedder
+from smallfirst.classify.embedders import open_embedder
 from smallfirst.routing.second_look import looks_of
 from smallfirst.routing.thresholds import Thresholds
 from smallfirst.training.bound import Goal

@@ -12,7 +12,8 @@ import pytest
 
 from smallfirst import limits
 from smallfirst.classify import onnx_embedder
-from smallfirst.classify.embedder import Embedder, bounded, open_embedder, unit, views_of
+from smallfirst.classify.embedder import Embedder, bounded, unit, views_of
+from smallfirst.classify.embedders import open_embedder
 from smallfirst.config.places import cache_dir
 from smallfirst.errors import ConfigError
 

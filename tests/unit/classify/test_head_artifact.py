@@ -11,7 +11,7 @@ import pytest
 from support.tickets import ELSEWHERE, SAID, WHERE, tickets, trained
 
 from smallfirst.classify import artifact
-from smallfirst.classify.embedder import open_embedder
+from smallfirst.classify.embedders import open_embedder
 from smallfirst.classify.label_head import LabelHead, head_from, load_head, read_header
 from smallfirst.classify.store import Artifacts, Described
 from smallfirst.errors import ReleaseError

@@ -10,7 +10,7 @@ from support.outcomes import fit, outcomes
 from support.tickets import tickets, trained
 
 from smallfirst.classify import artifact
-from smallfirst.classify.embedder import open_embedder
+from smallfirst.classify.embedders import open_embedder
 from smallfirst.classify.label_head import load_head
 from smallfirst.classify.store import Artifacts, Described
 from smallfirst.config.schema import Config, Model, Provider, Task, TaskRouter
@@ -243,7 +243,7 @@ def test_weights_that_are_gone_or_altered_make_no_release(
 def test_a_router_fitted_to_outcomes_of_another_model_is_refused(tmp_path: Path) -> None:
     save(tmp_path, fit(outcomes(), asked_as=("p/small-v1", "p/frontier")).data, "router")
     with pytest.raises(
-        ReleaseError, match="fitted to outcomes of p/small-v1, and 'small' is now p/small; .*router fit"
+        ReleaseError, match=r"fitted to outcomes of p/small-v1, and 'small' is now p/small; .*router fit"
     ):
         release_from_config(config(), LearnedHere(tmp_path))
 

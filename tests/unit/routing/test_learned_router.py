@@ -15,7 +15,7 @@ from support.tickets import SAID, WHERE
 
 from smallfirst import limits
 from smallfirst.classify.artifact import unpack
-from smallfirst.classify.embedder import open_embedder
+from smallfirst.classify.embedders import open_embedder
 from smallfirst.classify.encoding import encode
 from smallfirst.classify.prompt import Prompt
 from smallfirst.classify.store import Artifacts, Described

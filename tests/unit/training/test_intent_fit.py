@@ -14,7 +14,8 @@ import pytest
 from support import intents
 
 from smallfirst.classify import artifact
-from smallfirst.classify.embedder import Embedder, open_embedder
+from smallfirst.classify.embedder import Embedder
+from smallfirst.classify.embedders import open_embedder
 from smallfirst.errors import ConfigError, ReleaseError
 from smallfirst.routing.intent import Intent, IntentClassifier, load_intents
 from smallfirst.training.intent_fit import IntentFit, fit_task_intents
