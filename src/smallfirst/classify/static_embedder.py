@@ -27,7 +27,10 @@ class StaticEmbedder:
 
     slow = False
 
-    def __init__(self, name: str, sha256: str, tokenizer: Tokenizer, table: np.ndarray) -> None:
+    def __init__(
+        self, name: str, sha256: str, tokenizer: Tokenizer, table: np.ndarray, *, unread: int | None = None
+    ) -> None:
+        """`unread`: the number of a token that counts for nothing."""
         self.name = name
         self.sha256 = sha256
         self.dimensions = int(table.shape[1])
@@ -35,11 +38,14 @@ class StaticEmbedder:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._table = table
+        self._unread = unread
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         means = np.zeros((len(texts), self.dimensions), np.float32)
         for row, text in enumerate(texts):
             ids = self._tokenizer.encode(bounded(text), add_special_tokens=False).ids
+            if self._unread is not None:
+                ids = [token for token in ids if token != self._unread]
             if ids:
                 means[row] = self._table[ids].mean(axis=0)
         return unit(means)
@@ -67,11 +73,11 @@ def model2vec(name: str, source: str) -> StaticEmbedder:
     """
     if importlib.util.find_spec("model2vec") is None:
         raise ConfigError("the embedder model2vec needs an extra: pip install 'smallfirst[model2vec]'")
-    from model2vec import StaticModel  # pyright: ignore[reportMissingImports] (an extra)
+    from model2vec import StaticModel
 
     try:
         model = StaticModel.from_pretrained(source)
-    except Exception as error:  # whatever a hub's client raises: the user is told which model it was
+    except (OSError, ValueError, KeyError) as error:  # a hub's refusals are OSErrors
         raise ConfigError(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
     rows = np.asarray(model.embedding, np.float32)
     mapping, weights = getattr(model, "token_mapping", None), getattr(model, "weights", None)
@@ -80,7 +86,8 @@ def model2vec(name: str, source: str) -> StaticEmbedder:
     if weights is not None:
         rows = rows * np.asarray(weights, np.float32)[:, None]
     tokenizer = Tokenizer.from_str(model.tokenizer.to_str())
-    return StaticEmbedder(name, _sha256(rows.tobytes(), tokenizer.to_str().encode()), tokenizer, rows)
+    digest = _sha256(rows.tobytes(), tokenizer.to_str().encode())
+    return StaticEmbedder(name, digest, tokenizer, rows, unread=model.unk_token_id)
 
 
 def _sha256(*parts: bytes) -> str:

@@ -9,6 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from model2vec import StaticModel
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
 from smallfirst import limits
 from smallfirst.classify import onnx_embedder
@@ -147,3 +151,26 @@ def test_minilm_has_the_same_bits_alone_and_among_others(minilm: Any) -> None:
     assert all(np.array_equal(minilm.embed([text])[0], row) for text, row in zip(TEXTS, among, strict=True))
     close = minilm.embed(["Where is my parcel?", "My package has not arrived", "Paint it blue"])
     assert close[0] @ close[1] > close[0] @ close[2] + 0.2
+
+
+@pytest.mark.parametrize("kind", ["plain", "weighted", "mapped"])
+def test_model2vec_is_read_as_its_own_encoder_reads_it(kind: str, tmp_path: Path) -> None:
+    words = WordLevel({"[UNK]": 0, "[PAD]": 1, "pay": 2, "the": 3, "bill": 4}, unk_token="[UNK]")
+    tokenizer = Tokenizer(words)
+    tokenizer.pre_tokenizer = Whitespace()
+    rng = np.random.default_rng(0)
+    mapping = np.array([0, 1, 2, 2, 3]) if kind == "mapped" else None
+    rows = rng.normal(size=(4 if kind == "mapped" else 5, 8)).astype(np.float32)
+    weights = rng.random(5).astype(np.float32) if kind != "plain" else None
+    model = StaticModel(rows, tokenizer, weights=weights, token_mapping=mapping)
+    model.save_pretrained(tmp_path)
+    embedder = open_embedder(f"model2vec:{tmp_path}")
+    texts = ["pay the bill", "bill", "pay my bill now", ""]
+    theirs = model.encode(texts)
+    lengths = np.linalg.norm(theirs, axis=1, keepdims=True)
+    assert np.allclose(embedder.embed(texts), theirs / np.where(lengths > 0, lengths, 1), atol=1e-5)
+
+
+def test_a_model2vec_folder_that_is_none_says_which(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"model2vec:.* cannot be loaded"):
+        open_embedder(f"model2vec:{tmp_path / 'nothing'}")
