@@ -1,6 +1,6 @@
 # Two commands do everything on a machine with Python 3.11 or newer: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench clean setup weights
+.PHONY: help demo test test-slow check format bench bench-learning clean setup weights
 
 VENV   := .venv
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -45,6 +45,10 @@ format: $(READY) ## Format the code
 
 bench: $(READY) ## CPU per call beside nginx, a bare relay, TensorZero, Portkey and LiteLLM
 	@$(VENV)/bin/python -m benchmarks
+
+bench-learning: weights ## What routers and heads are worth on the development data, and how often the bound is broken
+	@$(VENV)/bin/python -m benchmarks.learning
+	@$(VENV)/bin/python -m benchmarks.bound
 
 clean: ## Remove what was built
 	rm -rf $(VENV) .smallfirst .hypothesis .ruff_cache .import_linter_cache dist

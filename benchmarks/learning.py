@@ -46,9 +46,11 @@ def quiet(step: str, done: int, total: int) -> None:
     """Nobody watches."""
 
 
-def out_of_fold(path: Path, count: int, *, seed: int) -> tuple[CostQuality, list[float | None]]:
+def out_of_fold(
+    path: Path, count: int, *, seed: int, embedder: str = "wordllama"
+) -> tuple[CostQuality, list[float | None]]:
     """Every row scored by a router that did not see it; the curve, and AUROC, Brier and ECE of P(small adequate)."""
-    source = LearnedSource(open_embedder("wordllama"))
+    source = LearnedSource(open_embedder(embedder))
     read = read_examples(read_outcomes(path), _LADDER, source, quiet)
     score, sure = np.zeros(len(read.examples)), np.zeros(len(read.examples))
     for inside, outside in folds(len(read.examples), count, seed=seed):
@@ -59,7 +61,7 @@ def out_of_fold(path: Path, count: int, *, seed: int) -> tuple[CostQuality, list
     return cost_quality(score, small=small, frontier=frontier), calibrated
 
 
-def routers(out: Path) -> None:
+def routers(out: Path, embedder: str) -> None:
     """Ranking and calibration, out of fold."""
     table = Table(
         "set",
@@ -74,11 +76,11 @@ def routers(out: Path) -> None:
         "AUROC",
         "Brier",
         "ECE",
-        title="Routers, wordllama",
+        title=f"Routers, {embedder}",
     )
     for name, (file, count) in _SETS.items():
         for seed in range(3 if count == 10 else 1):
-            found, calibrated = out_of_fold(_DATA / file, count, seed=seed)
+            found, calibrated = out_of_fold(_DATA / file, count, seed=seed, embedder=embedder)
             figures = (
                 found.apgr,
                 found.cpt50,
@@ -94,7 +96,7 @@ def routers(out: Path) -> None:
                 str(seed),
                 *(f"{figure or 0:.3f}" if (figure or 0) < 2 else f"{figure:.1f}" for figure in figures),
             )
-            if seed == 0:
+            if seed == 0 and embedder == "wordllama":
                 draw_cost_quality(out / f"{Path(file).stem}.svg", found, title=f"{name}: out of fold")
     console.print(table)
 
@@ -201,6 +203,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()), help="where the pictures go")
+    parser.add_argument("--embedder", default="wordllama", help="of the routers (default: wordllama)")
     parser.add_argument("--only", choices=("routers", "shifts", "decisions", "heads"), action="append")
     options = parser.parse_args()
     if not _DATA.is_dir():
@@ -208,7 +211,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     wanted = options.only or ["routers", "shifts", "decisions", "heads"]
     if "routers" in wanted:
-        routers(options.out)
+        routers(options.out, options.embedder)
     if "shifts" in wanted:
         shifts()
     if "decisions" in wanted:
