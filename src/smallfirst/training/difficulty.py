@@ -34,6 +34,7 @@ _WORDS_PENALTY = 3.0
 _COUNTS_PENALTY = 1000.0
 _INTENT_PSEUDO_COUNT = 15.0
 _MIX = (1.0, 1.0, 1.0, 0.5)  # by view
+_MIX_WITHOUT_INTENTS = (1.0, 1.0, 0.0, 1.0)
 _CURVE_POINTS = 64
 _NOTHING = 1e-9
 _LEAST_EIGENVALUE = 1e-5
@@ -115,7 +116,8 @@ def _fit_scales(crossed: np.ndarray, score: np.ndarray) -> Scales:
     gained = crossed[:, :, -1:] - crossed
     spread = gained.std(axis=0).T  # [rungs, views]
     used = spread > _NOTHING
-    weights = np.where(used, np.array(_MIX) / np.where(used, spread, 1), 0.0)
+    by_view = np.array(_MIX if used[:, VIEWS.index("intents")].any() else _MIX_WITHOUT_INTENTS)
+    weights = np.where(used, by_view / np.where(used, spread, 1), 0.0)
     offset, slope = np.zeros(rungs), np.zeros(rungs)
     for rung in range(rungs - 1):
         reason = gained[:, :, rung] @ weights[rung]
@@ -123,7 +125,7 @@ def _fit_scales(crossed: np.ndarray, score: np.ndarray) -> Scales:
         variance = reason.var()
         slope[rung] = max(1e-6, float(np.mean((reason - reason.mean()) * uplift)) / (variance + 1e-12))
         offset[rung] = uplift.mean() - slope[rung] * reason.mean()
-    mix = np.array(_MIX) * used.any(axis=0)
+    mix = by_view * used.any(axis=0)
     mix = mix / mix.sum() if mix.sum() else np.full(len(VIEWS), 1 / len(VIEWS))
     mean = score.mean(axis=0)
     levels = np.einsum("nvr,v->nr", crossed, mix) + mean
