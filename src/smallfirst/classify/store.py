@@ -85,8 +85,12 @@ class Artifacts:
 
     def _write(self, target: Path, data: bytes) -> None:
         partial = self.folder / f".{target.name}.{os.getpid()}"
-        partial.write_bytes(data)
-        partial.replace(target)
+        try:
+            partial.write_bytes(data)
+            partial.replace(target)
+        except BaseException:  # a full disk, Ctrl-C: nothing half is left behind
+            partial.unlink(missing_ok=True)
+            raise
 
     def _read(self, sha256: str) -> Described:
         try:

@@ -16,7 +16,7 @@ from smallfirst.statistics import auroc, brier, ece
 from smallfirst.training.looks import seen_by
 from smallfirst.training.outcomes import Example
 from smallfirst.training.router_fit import Fit, Wanted, fit_router
-from smallfirst.training.source import Progress, Source, Spent, read_examples
+from smallfirst.training.source import Numbers, Progress, Read, Source, Spent, read_examples
 from smallfirst.training.table import play, worth_of
 
 
@@ -85,10 +85,16 @@ def score(
     progress: Progress,
 ) -> Scored:
     """Fits on all the examples and scores the prompts: of these nothing but what was asked is looked at."""
+    return _scored(examples, source.read(prompts, progress), wanted, source, progress)
+
+
+def _scored(
+    examples: Sequence[Example], numbers: Numbers, wanted: Wanted, source: Source, progress: Progress
+) -> Scored:
     read = read_examples(examples, wanted.ladder, source, progress)
     figures = source.fit(read, seed=wanted.seed)
     progress("scoring", 0, 1)
-    adequate, uplift = figures.expected(source.read(prompts, progress))
+    adequate, uplift = figures.expected(numbers)
     return Scored(p_small=adequate[:, 0], p_frontier=adequate[:, -1], score=uplift[:, 0])
 
 
@@ -101,13 +107,14 @@ def evaluate(
 ) -> RouterReport:
     """Fits on `examples`, scores the prompts of `test`, and only then looks at the outcomes of `test`."""
     prompts = [example.prompt for example in test]
-    scored = score(examples, prompts, wanted, source, progress)
+    numbers = source.read(prompts, progress)
+    scored = _scored(examples, numbers, wanted, source, progress)
     fit = fit_router(examples, wanted, source, progress)
     artifact = unpack(fit.data)
     router = source.router(read_fitted(artifact), artifact)
     spent = source.spent(router, prompts)
     worth = worth_of(test, wanted.ladder)
-    read = read_examples(test, wanted.ladder, source, progress)
+    read = Read(examples=tuple(test), ladder=wanted.ladder, numbers=numbers, worth=worth)
     seen = seen_by(router, read, looks_of(artifact.arrays, len(wanted.ladder)))
     played = play(fit.fitted.thresholds, seen, worth)
     small, frontier = worth.score[:, 0], worth.score[:, -1]

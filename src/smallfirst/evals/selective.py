@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from smallfirst.classify.prompt import OUT_OF_SCOPE
 from smallfirst.statistics import RiskCoverage, accuracy_at, aurc, auroc, ece, risk_coverage
 
-OUT_OF_SCOPE = "oos"
 _KEPT = 0.95  # of the in-scope rows, where the recall of the others is read
 
 

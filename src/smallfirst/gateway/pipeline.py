@@ -15,7 +15,7 @@ from smallfirst.gateway.client import Client
 from smallfirst.gateway.hand import CallInHand, Desk
 from smallfirst.gateway.intent import choose
 from smallfirst.gateway.relay import StreamRelay, whole_body
-from smallfirst.gateway.routed import note_answer, place_and_decide
+from smallfirst.gateway.routed import Decided, note_answer, place_and_decide
 from smallfirst.gateway.running import Chosen
 from smallfirst.ledger.records import CallStatus
 from smallfirst.models.reply import LiveReply, WholeReply
@@ -36,13 +36,16 @@ async def _answer(call: CallInHand, route: Route) -> None:
     _remember(call, incoming, chosen)
     account = call.account(caller, chosen.policy.task)
     call.client.watch()
-    decision = chosen.fixed or await place_and_decide(call, chosen, incoming, account)
+    decided = (
+        Decided(chosen.fixed) if chosen.fixed else await place_and_decide(call, chosen, incoming, account)
+    )
+    decision = decided.decision
     _decided(call, decision)
     answer = await call.running.answerer.answer(
         incoming, chosen.policy, decision, account=account, clock=call.clock, keep_text=keeps_bodies(call)
     )
     _answered(call, answer)
-    note_answer(call, chosen, incoming, decision)
+    note_answer(call, chosen, incoming, decided)
     if isinstance(answer.reply, LiveReply):
         await _release_stream(call, incoming, answer, decision)
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from smallfirst.answering.asker import Asker
 from smallfirst.answering.decide import Decision, decide
 from smallfirst.gateway import headers
@@ -13,13 +15,21 @@ from smallfirst.routing.conversations import Keys, Place, conversation_keys
 from smallfirst.wire.incoming import Incoming
 
 
+class Decided(msgspec.Struct, frozen=True):
+    """A decision, and under what the conversation is known that it was made for; None where it has no place to keep."""
+
+    decision: Decision
+    keys: Keys | None = None
+
+
 async def place_and_decide(
     call: CallInHand, chosen: Chosen, incoming: Incoming, account: CallAccount
-) -> Decision:
+) -> Decided:
     """The decision for a call of a task, its conversation's place kept. `account` pays where the router asks a model."""
     running, policy = call.running, chosen.policy
     if len(policy.ladder) < 2:
-        return await decide(policy, incoming, running.answerer.catalogue)
+        return Decided(await decide(policy, incoming, running.answerer.catalogue))
+    keys = _keys(call, chosen, incoming)
     router, options = chosen.router, policy.router
     may_be_unknown = options is None or running.watch.may_be_unknown(
         call.draft.tenant, policy.task, options.unknown_share
@@ -29,23 +39,20 @@ async def place_and_decide(
         incoming,
         running.answerer.catalogue,
         router=router,
-        place=_place(call, chosen, incoming),
+        place=_place(call, chosen, incoming, keys),
         trusts_unknown=not may_be_unknown,
         ask=_asker(call, chosen, account),
     )
     call.draft.outside_bound = decision.outside_bound or (options is not None and not options.bound.kept)
-    return decision
+    return Decided(decision, keys)
 
 
-def note_answer(call: CallInHand, chosen: Chosen, incoming: Incoming, decision: Decision) -> None:
+def note_answer(call: CallInHand, chosen: Chosen, incoming: Incoming, decided: Decided) -> None:
     """Remembers where the conversation stands now, and what the answer says of the tenant's traffic."""
-    policy = chosen.policy
-    if len(policy.ladder) < 2:
+    if decided.keys is None:
         return
-    call.running.watch.routed(call.draft.tenant, policy, decision, call.draft.rung)
-    call.running.conversations.remember(
-        _keys(call, chosen, incoming), call.draft.rung, prompt_bytes=len(incoming.data)
-    )
+    call.running.watch.routed(call.draft.tenant, chosen.policy, decided.decision, call.draft.rung)
+    call.running.conversations.remember(decided.keys, call.draft.rung, prompt_bytes=len(incoming.data))
 
 
 def _asker(call: CallInHand, chosen: Chosen, account: CallAccount) -> Asker | None:
@@ -62,7 +69,7 @@ def _asker(call: CallInHand, chosen: Chosen, account: CallAccount) -> Asker | No
     )
 
 
-def _place(call: CallInHand, chosen: Chosen, incoming: Incoming) -> Place | None:
+def _place(call: CallInHand, chosen: Chosen, incoming: Incoming, keys: Keys) -> Place | None:
     """The conversation's place. One that is not sticky is held inside tool loops all the same."""
     if len(incoming.conversation.turns) < 2:
         return None
@@ -72,7 +79,7 @@ def _place(call: CallInHand, chosen: Chosen, incoming: Incoming) -> Place | None
         return model.price(call.running.prices, call.clock.today)
 
     place = call.running.conversations.place(
-        _keys(call, chosen, incoming),
+        keys,
         incoming.conversation,
         prompt_bytes=len(incoming.data),
         prices=price,

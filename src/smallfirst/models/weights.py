@@ -167,19 +167,12 @@ def find(model_id: str, *, folder: Path | None = None, base: Path | None = None)
     if is_path(model_id):
         path = (base or Path()) / Path(model_id).expanduser()
         return path if path.is_file() else None
-    return _whole(model_id, folder, of_folder=False)
+    return _whole(model_id, folder)
 
 
-def find_folder(name: str, *, folder: Path | None = None) -> Path | None:
-    """The folder of an embedder's weights, None where they are not here or not all. Like `find`, it computes
-    no hash.
-    """
-    return _whole(name, folder, of_folder=True)
-
-
-def _whole(name: str, folder: Path | None, *, of_folder: bool) -> Path | None:
+def _whole(name: str, folder: Path | None) -> Path | None:
     weights, folder = WEIGHTS.get(name), folder or cache_dir()
-    if weights is None or weights.folder != of_folder:
+    if weights is None or weights.folder:  # an embedder is no embedded model
         return None
     there = all(
         path.is_file() and path.stat().st_size == file.size_bytes for path, file in laid(name, folder).items()

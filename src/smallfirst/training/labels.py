@@ -43,10 +43,6 @@ def read_labels(path: Path, *, labelled: bool = True) -> list[LabelRow]:
     return rows
 
 
-def in_scope(rows: list[LabelRow]) -> list[LabelRow]:
-    return [row for row in rows if row.label != OUT_OF_SCOPE]
-
-
 def check_labels(rows: list[LabelRow], allowed: tuple[str, ...], path: Path) -> None:
     """Raises `ConfigError` for the first label that the task's contract does not have."""
     known = {*allowed, OUT_OF_SCOPE}
