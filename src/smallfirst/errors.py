@@ -4,6 +4,8 @@ SmallfirstError
 ├── ConfigError               smallfirst.toml or another file of the user's is wrong: names the path and the fix
 ├── StateError                the state directory: locked by another process, damaged, full
 ├── ReleaseError              a release is missing, altered, unproven or does not fit the configuration
+├── DatasetError              a dataset is missing, altered, or cannot be made of what was given
+├── ScorerError               an output cannot be scored: a reference of another kind, a judge that does not answer
 └── CallError                 a call ends with this; everything below is shown to the client
     ├── BadRequest            400  the body is not what the dialect says; `param` is the path
     ├── Untranslatable        400  a field that the answering provider's dialect cannot say
@@ -45,6 +47,14 @@ class StateError(SmallfirstError):
 
 class ReleaseError(SmallfirstError):
     """A release cannot be built, found, trusted or served."""
+
+
+class DatasetError(SmallfirstError):
+    """A dataset cannot be made, found or trusted."""
+
+
+class ScorerError(SmallfirstError):
+    """A scorer cannot be made, or cannot do its work."""
 
 
 class CallError(SmallfirstError):

@@ -2,10 +2,11 @@
 
 Parsed once, in `config/load.py`.
 
-Two kinds of tables. *Where things are*: `server`, `storage`, `providers`, `models`, `aliases`, `tenants`,
+Three kinds of tables. *Where things are*: `server`, `storage`, `providers`, `models`, `aliases`, `tenants`,
 `keys`, `prices`, `relay`. A reload (SIGHUP) may change these. *How calls are answered*: `tasks` and
 `routing.intents`, the source from which `smallfirst release build` makes a candidate; editing it changes
-nothing that is served.
+nothing that is served. *What proof is asked for*: `gate` and `tasks.NAME.gate`; a verdict names the rule by
+which it was reached, and one reached by another rule does not count.
 
 Every number with a unit carries it in its name. Secrets are never written here: a secret field holds
 `env:NAME`.
@@ -183,6 +184,48 @@ class TaskRouter(Strict, frozen=True):
     unknown_share: Share = 1.0
 
 
+class Scorer(Strict, frozen=True):
+    """From an answer and a reference to a score in [0, 1]. `smallfirst release build` takes it into the policy."""
+
+    # auto: label for `label` contracts, json for `json`, rouge-l for `text`
+    kind: Literal[
+        "auto", "label", "json", "rouge-l", "chrf", "embedding", "regex", "numeric", "judge", "python"
+    ] = "auto"
+    normalise: bool = False  # label: case, blank space and punctuation do not count
+    # json: what each field counts (default: the same), and how it is compared: exact, text, numeric
+    weights: dict[str, float] = {}
+    compare: dict[str, Literal["exact", "text", "numeric"]] = {}
+    pattern: str = ""  # regex: what is compared is its first group, or all of it
+    tolerance: Annotated[float, Meta(ge=0)] = 0.0  # numeric: a relative difference that is right still
+    embedder: str = "wordllama"  # embedding
+    model: str | None = None  # judge: who is asked
+    rubric: str = ""  # judge: what is a good answer, in words
+    mode: Literal["absolute", "pairwise"] = "absolute"  # judge
+    entry_point: str = ""  # python: the name of an entry point in the group `smallfirst.scorers`
+
+
+class TaskGate(Strict, frozen=True):
+    """What a candidate must show for this task, beside its margin."""
+
+    dataset: str = "newest"  # whose held-out part is read: "newest" of the task, or a hash
+    slices: tuple[str, ...] = ()  # fields of examples; each value with enough rows must pass by itself
+    slice_margin: Share | None = None  # default: the task's margin
+    cost_ratio_max: Positive | None = None  # cost per call over the live release's
+    latency_ratio_max: Positive | None = None  # 95th percentile over the live release's
+    cache_error_max: Share | None = None  # wrong answers from the cache, of all calls
+
+
+class Rollout(Strict, frozen=True):
+    """How a release of this task is watched once it answers calls."""
+
+    # the share of calls of which the frontier and the small rungs are all asked, drawn before anything else
+    explore: Share = 0.02
+    explore_usd_per_day: Decimal = Decimal(5)  # what exploration, shadow answers and spot checks may cost
+    pairs: Share = 0.5  # the share of a canary's calls that are also put to the frontier, to compare
+    drop: Share | None = None  # the loss beyond what its verdict found that must be caught; default: margin
+    confidence: Annotated[float, Meta(gt=0.5, lt=1)] = 0.99  # of the watch over a whole canary
+
+
 class Task(Strict, frozen=True):
     """A named kind of call. `ladder` names models, cheapest first; the last is the frontier model."""
 
@@ -192,6 +235,9 @@ class Task(Strict, frozen=True):
     instructions: str | None = None  # the task's own system prompt, for callers that send none
     margin: Share = 0.02  # the loss of quality that is acceptable
     router: TaskRouter = TaskRouter()
+    scorer: Scorer = Scorer()
+    gate: TaskGate = TaskGate()
+    rollout: Rollout = Rollout()
     latency_ms: Positive | None = None
     budget: Budget = Budget()
     keep_bodies: bool = False
@@ -206,6 +252,25 @@ class Routing(Strict, frozen=True):
     # first task's ladder
     unclassified: str | None = None
     intents: str = "newest"  # the intent classifier to release: "newest", a hash, or "none"
+
+
+class Gate(Strict, frozen=True):
+    """The rule by which candidates are judged. A verdict reached by another rule does not count."""
+
+    # the probability that a candidate past its margin passes, over all reads of one held-out set together
+    alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
+    power: Annotated[float, Meta(gt=0.5, lt=1)] = 0.9  # with which "how many more examples" is answered
+    min_slice_rows: Annotated[int, Meta(ge=20)] = 200
+    approvers: tuple[str, ...] = ()  # users one of whom, not the author, must approve before a promotion
+    signing_key: SecretRef | None = None  # verdicts are signed with it, and those that are not are refused
+
+
+class Learning(Strict, frozen=True):
+    """What may be learned from. Read your providers' terms: many forbid to train on what their models answer."""
+
+    never_train_on: tuple[Name, ...] = ()  # providers on whose outputs nothing is trained
+    # what is taken out of texts before they are stored in a dataset: kinds of personal data, or "none"
+    redact: tuple[str, ...] = ("email", "phone", "iban", "credit-card", "ip", "ssn")
 
 
 class Relay(Strict, frozen=True):
@@ -227,6 +292,8 @@ class Config(Strict, frozen=True):
     keys: dict[Name, Key] = {}
     tasks: dict[Name, Task] = {}
     routing: Routing = Routing()
+    gate: Gate = Gate()
+    learning: Learning = Learning()
     relay: tuple[Relay, ...] = ()
     # the model that baseline sends tasks to where a task's ladder is not to be trusted; default: each
     # ladder's last

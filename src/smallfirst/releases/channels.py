@@ -18,11 +18,50 @@ from smallfirst.releases.bundle import BASELINE, WEIGHTS, Release, Releases, bas
 from smallfirst.releases.policy import Policy, misfits
 
 
-class Live(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The live channel as it is stored: a release's id, or `baseline`; `unproven` is the operator's reason."""
+class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class Live(_Strict, frozen=True):
+    """What answers calls: a release's id, or `baseline`; the id of the verdict that proves it, or the operator's reason to do without."""
 
     release: str = BASELINE
+    verdict: str = ""
     unproven: str = ""
+
+
+class Canary(_Strict, frozen=True, kw_only=True):
+    """A candidate that answers a share of the calls, for as long as its controller renews the lease; then all go to what is live."""
+
+    release: str
+    verdict: str = ""
+    unproven: str = ""
+    stages: tuple[float, ...]  # shares of calls, ascending; the last may be 1
+    stage: int = 0
+    began_ms: int  # of the canary; it names the draw by which tenants and conversations are chosen
+    stage_began_ms: int
+    lease_until_ms: int
+
+    @property
+    def share(self) -> float:
+        return self.stages[self.stage]
+
+
+class Shadow(_Strict, frozen=True):
+    """A candidate whose answers nobody gets: computed for a share of the calls, off their path."""
+
+    release: str
+    share: float
+    began_ms: int
+
+
+class Channels(_Strict, frozen=True):
+    """`channels.json`, whole. `previous` is what `release rollback` returns to where there is no canary."""
+
+    live: Live = Live()
+    previous: Live | None = None
+    canary: Canary | None = None
+    shadow: Shadow | None = None
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import msgspec
 
 from smallfirst import limits
-from smallfirst.config.schema import Config, Rung, TaskRouter
-from smallfirst.contracts import Contract, TextContract
+from smallfirst.config.schema import Config, Rung, Scorer, TaskRouter
+from smallfirst.contracts import Contract, JsonContract, LabelContract, TextContract
 from smallfirst.errors import ReleaseError
 from smallfirst.releases.learned import NOTHING_LEARNED, Learned
 from smallfirst.routing.fitted import LEARNED, Asked, Bound, Fitted
@@ -67,6 +67,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     margin: float = 0.02
     latency_ms: float | None = None
     router: RouterPolicy | None = None
+    scorer: Scorer = Scorer()  # what its quality is measured by; its kind is never "auto" in a release
 
     @property
     def router_verifies(self) -> bool:
@@ -107,6 +108,7 @@ def policy_from_task(name: str, config: Config, learned: Learned = NOTHING_LEARN
         margin=task.margin,
         latency_ms=task.latency_ms,
         router=router_policy(fitted, task.router) if fitted else None,
+        scorer=named_scorer(task.scorer, task.contract),
     )
     if fitted:
         _check_ladder(policy, fitted)
@@ -131,6 +133,17 @@ def router_policy(fitted: Fitted, options: TaskRouter) -> RouterPolicy:
         asked=fitted.asked,
         timeout_s=options.timeout_s,
     )
+
+
+def named_scorer(scorer: Scorer, contract: Contract) -> Scorer:
+    """The scorer with its kind named: "auto" is what fits the contract."""
+    if scorer.kind != "auto":
+        return scorer
+    if isinstance(contract, LabelContract):
+        kind = "label"
+    else:
+        kind = "json" if isinstance(contract, JsonContract) else "rouge-l"
+    return msgspec.structs.replace(scorer, kind=kind)
 
 
 def asked_as(provider: str, upstream_id: str) -> str:
@@ -195,6 +208,7 @@ def baseline_policy(name: str, config: Config) -> Policy:
         instructions=task.instructions,
         margin=task.margin,
         latency_ms=task.latency_ms,
+        scorer=named_scorer(task.scorer, task.contract),
     )
 
 

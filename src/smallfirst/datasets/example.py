@@ -1,0 +1,52 @@
+"""One example: what was asked, what a right answer is, and where both came from. A line of a dataset's files."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Split = Literal["train", "calibration", "heldout"]
+SPLITS: tuple[Split, ...] = ("train", "calibration", "heldout")
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where an example came from, so that it can be erased with its source and left out where its terms forbid.
+
+    `reference_by` is "gold" (a file said so), "correction" (an outcome said so) or "model:NAME" (that model's answer is the reference).
+    """
+
+    source: str  # "ledger", or the name of the file
+    call: str = ""  # the ledger's id of the call
+    line: int = 0  # of the file
+    reference_by: str = "gold"
+    provider: str = ""  # whose output the reference is; empty where a person gave it
+
+
+class Example(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`messages` are OpenAI's, as they were sent. One of `label`, `fields` and `references` says what a right answer is, by the task's contract."""
+
+    id: str
+    messages: list[dict[str, Any]]
+    label: str | list[str] | None = None  # contract `label`; a list for several or ranked ones
+    fields: Any = None  # contract `json`: the whole value
+    references: list[str] | None = None  # contract `text`: texts of which each is right
+    tools: list[dict[str, Any]] | None = None
+    group: str = ""  # what must not straddle splits: a conversation, a user, near-duplicates
+    tenant: str = ""
+    at_ms: int = 0
+    trainable: bool = True  # consent, and the terms of the provider whose output the reference is
+    synthetic: bool = False  # never in held-out
+    slices: dict[str, str] = {}  # fields by which results are told apart: intent, language, channel …
+    lineage: Lineage = Lineage(source="")
+
+    @property
+    def reference(self) -> Any:
+        """What a scorer compares with: a label or labels, a JSON value, or a list of texts."""
+        return (
+            self.label
+            if self.label is not None
+            else self.references
+            if self.references is not None
+            else self.fields
+        )
