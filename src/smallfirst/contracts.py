@@ -36,3 +36,16 @@ class TextContract(msgspec.Struct, frozen=True, tag="text", tag_field="type", fo
 
 
 Contract = LabelContract | JsonContract | TextContract
+
+
+def read_labels(text: str) -> list[str]:
+    """The labels of an answer that may hold several: a JSON array of strings, or separated by commas or new lines."""
+    text = text.strip()
+    if text.startswith("["):
+        try:
+            return msgspec.json.decode(text.encode(), type=list[str])
+        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeEncodeError):
+            return [text]
+    return [
+        label for piece in text.splitlines() for label in (part.strip() for part in piece.split(",")) if label
+    ]

@@ -12,7 +12,7 @@ import jsonschema_rs
 import msgspec
 
 from smallfirst import limits
-from smallfirst.contracts import Contract, JsonContract, LabelContract, TextContract
+from smallfirst.contracts import Contract, JsonContract, LabelContract, TextContract, read_labels
 from smallfirst.errors import ReleaseError
 from smallfirst.releases.policy import canonical
 
@@ -55,19 +55,6 @@ def _label_check(contract: LabelContract) -> Check:
         return ""
 
     return one if contract.pick in ("one", "ordinal") else several
-
-
-def read_labels(text: str) -> list[str]:
-    """The labels of an answer that may hold several: a JSON array of strings, or separated by commas or new lines."""
-    text = text.strip()
-    if text.startswith("["):
-        try:
-            return msgspec.json.decode(text.encode(), type=list[str])
-        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeEncodeError):
-            return [text]
-    return [
-        label for piece in text.splitlines() for label in (part.strip() for part in piece.split(",")) if label
-    ]
 
 
 def _json_check(contract: JsonContract) -> Check:

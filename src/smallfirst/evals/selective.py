@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smallfirst.classify.prompt import OUT_OF_SCOPE
+from smallfirst.scoring.label_figures import macro_f1
 from smallfirst.statistics import RiskCoverage, accuracy_at, aurc, auroc, ece, risk_coverage
 
 _KEPT = 0.95  # of the in-scope rows, where the recall of the others is read
@@ -73,17 +74,6 @@ def selective(
         oos_recall_at_95=None if scores is None else _recall_at(_KEPT, scores, outside),
         curve=risk_coverage(surest, right),
     )
-
-
-def macro_f1(gold: Sequence[str], predicted: Sequence[str]) -> float | None:
-    """The mean F1 over the labels that occur in `gold`, each counting the same. None without rows."""
-    hits: dict[str, int] = {}
-    sizes: dict[str, int] = {}  # rows of the label plus predictions of it: F1 = 2 · hits / sizes
-    for truth, given in zip(gold, predicted, strict=True):
-        sizes[truth] = sizes.get(truth, 0) + 1
-        sizes[given] = sizes.get(given, 0) + 1
-        hits[truth] = hits.get(truth, 0) + (truth == given)
-    return sum(2 * hit / sizes[label] for label, hit in hits.items()) / len(hits) if hits else None
 
 
 def _recall_at(kept: float, scores: NDArray[np.float64], outside: NDArray[np.bool_]) -> float | None:
