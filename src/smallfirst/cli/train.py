@@ -16,11 +16,17 @@ from smallfirst.cli.state import CONFIG, JSON
 
 if TYPE_CHECKING:
     from smallfirst.training.label_head import HeadFit
+    from smallfirst.training.labels import LabelRow
 
 
 def train(
     task: str = typer.Argument(help="The task: its contract is one label of a set."),
-    data: Path = typer.Option(..., help='Examples, one JSON object a line: {"id", "input", "label"}.'),
+    data: Path | None = typer.Option(
+        None, help='Examples, one JSON object a line: {"id", "input", "label"}.'
+    ),
+    dataset: str = typer.Option(
+        "", help="Or the train part of a dataset: newest, or a hash. It is named in the head's description."
+    ),
     method: str = typer.Option("head", help="head: a linear classifier over embeddings."),
     embedder: list[str] = typer.Option(
         [],
@@ -43,7 +49,7 @@ def train(
     from smallfirst.contracts import LabelContract
     from smallfirst.errors import ConfigError
     from smallfirst.training.label_head import fit_head, open_embedders
-    from smallfirst.training.labels import check_labels, read_labels
+    from smallfirst.training.labels import check_labels
 
     path = find(config)
     loaded = load(path)
@@ -58,11 +64,11 @@ def train(
         raise ConfigError(
             f"tasks.{task}.contract: a head answers with one label of a set, and this contract wants something else"
         )
-    rows = read_labels(data)
-    check_labels(rows, contract.labels, data)
+    rows, source, used = _rows(data, dataset, state, task)
+    check_labels(rows, contract.labels, source)
     with progress_bar() as progress:
         fitted = fit_head(rows, open_embedders(embedder), task=task, seed=seed, progress=progress)
-    sha256 = _save(state, fitted, task, note)
+    sha256 = _save(state, fitted, task, note, dataset=used)
     if outcomes is not None:
         name = model or next(
             (
@@ -74,17 +80,35 @@ def train(
         )
         outcomes.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in fitted.outcome_rows(name)))
     if as_json:
-        typer.echo(msgspec.json.encode({"head": sha256} | fitted.report).decode())
+        told = {"head": sha256} | ({"dataset": used} if used else {}) | fitted.report
+        typer.echo(msgspec.json.encode(told).decode())
         return
     _show(fitted, sha256, outcomes)
 
 
-def _save(state: Path, fitted: HeadFit, task: str, note: str) -> str:
+def _rows(data: Path | None, dataset: str, state: Path, task: str) -> tuple[list[LabelRow], Path | str, str]:
+    """The examples, what they are called in messages, and the hash of the dataset that they are of (empty for a file)."""
+    from smallfirst.datasets.store import Datasets
+    from smallfirst.errors import ConfigError
+    from smallfirst.training.labels import labels_of, read_labels
+
+    if (data is None) == (not dataset):
+        raise ConfigError("give either --data FILE or --dataset newest (or a hash)")
+    if data is not None:
+        return read_labels(data), data, ""
+    found = Datasets(state).open(dataset, task=task)
+    if found.manifest.task != task:
+        raise ConfigError(
+            f"dataset {found.id[:12]} is of task {found.manifest.task!r}, not of {task!r}", path="--dataset"
+        )
+    return labels_of(found.examples("train")), f"dataset {found.id[:12]}", found.id
+
+
+def _save(state: Path, fitted: HeadFit, task: str, note: str, *, dataset: str) -> str:
     from smallfirst.classify.store import Artifacts, Described
 
-    described = Described(
-        at_ms=int(time.time() * 1000), kind="head", task=task, note=note, report=fitted.report
-    )
+    report = fitted.report | ({"dataset": dataset} if dataset else {})
+    described = Described(at_ms=int(time.time() * 1000), kind="head", task=task, note=note, report=report)
     return Artifacts(state).save(fitted.data, described)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from smallfirst.classify.prompt import OUT_OF_SCOPE
+from smallfirst.datasets.example import Example
 from smallfirst.errors import BadRequest, ConfigError
 from smallfirst.training.outcomes import OutcomeRow, json_lines, prompt_of
 
@@ -43,7 +45,22 @@ def read_labels(path: Path, *, labelled: bool = True) -> list[LabelRow]:
     return rows
 
 
-def check_labels(rows: list[LabelRow], allowed: tuple[str, ...], path: Path) -> None:
+def labels_of(examples: Iterable[Example]) -> list[LabelRow]:
+    """The rows of a dataset's part. `line` is the example's place in it. Raises `ConfigError` where an example has not one label."""
+    rows = []
+    for number, example in enumerate(examples, start=1):
+        if not isinstance(example.label, str):
+            raise ConfigError(
+                f"example {example.id}: label: a head is trained on examples with one label each"
+            )
+        text = prompt_of(OutcomeRow(messages=example.messages, tools=example.tools)).question
+        rows.append(LabelRow(text=text, id=example.id, line=number, label=example.label))
+    if not rows:
+        raise ConfigError("the dataset's train part is empty: there is nothing to train on")
+    return rows
+
+
+def check_labels(rows: list[LabelRow], allowed: tuple[str, ...], path: Path | str) -> None:
     """Raises `ConfigError` for the first label that the task's contract does not have."""
     known = {*allowed, OUT_OF_SCOPE}
     for row in rows:

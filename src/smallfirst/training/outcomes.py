@@ -87,6 +87,14 @@ def read_outcomes(path: Path, *, after: str = "", before: str = "") -> list[Exam
     return examples
 
 
+def examples_of(rows: Sequence[OutcomeRow], *, after: str = "", before: str = "") -> list[Example]:
+    """Rows that were made here, as they would be read from a file."""
+    return [
+        Example(row=row, prompt=prompt_of(row, after=after, before=before), line=number)
+        for number, row in enumerate(rows, start=1)
+    ]
+
+
 def prompt_of(row: OutcomeRow, *, after: str = "", before: str = "") -> Prompt:
     """The row's call as a router sees it. Raises `BadRequest` where its messages are none."""
     if row.messages is None and row.input is None:
