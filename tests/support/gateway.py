@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -121,18 +122,37 @@ provider = "sim-anthropic"
 """
 
 
+def without_exploration(config: str) -> str:
+    """The configuration with exploration switched off for every task that says nothing of its rollout."""
+    head, *tasks = re.split(r"^(?=\[)", config, flags=re.MULTILINE)
+    lines = [
+        re.sub(r"^(\[tasks\.[^.\]]+\])$", r"\1\nrollout = { explore = 0 }", part, flags=re.MULTILINE)
+        if "rollout" not in part
+        else part
+        for part in tasks
+    ]
+    return head + "".join(lines)
+
+
 class GatewayProcess:
     """`smallfirst serve` on a free port over its own folder; a context manager that stops it again.
 
-    `unproven` builds the candidate of the configuration and serves it; without, the baseline is served.
+    `unproven` builds the candidate of the configuration and serves it; without, the baseline is served. Unless it `explores`, tasks that say
+    nothing of their rollout are not explored: a test that counts what was asked must not do so by chance.
     """
 
     def __init__(
-        self, folder: Path, config: str, *, unproven: bool = True, environ: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        config: str,
+        *,
+        unproven: bool = True,
+        environ: Mapping[str, str] | None = None,
+        explores: bool = False,
     ) -> None:
         self.folder = folder
         self.path = folder / "smallfirst.toml"
-        self.path.write_text(config, "utf-8")
+        self.path.write_text(config if explores else without_exploration(config), "utf-8")
         self.state = folder / "state"
         self._unproven = unproven
         self.environ = os.environ | {"SIM_KEY": "upstream-secret", "TEST_KEY": KEY} | dict(environ or {})
@@ -164,6 +184,8 @@ class GatewayProcess:
 
     def start(self, *extra: str) -> Self:
         arguments = ["serve", "--config", str(self.path), "--port", "0", "--json", *extra]
+        if "--controller" not in extra:  # a second process, which few tests are about
+            arguments.append("--no-controller")
         if self._unproven and "--release" not in extra:
             release = self.cli("release", "build")["id"]
             arguments += ["--release", release, "--unproven", "the tests"]

@@ -1,18 +1,24 @@
-"""`smallfirst release`: build, list, show, and say which is live."""
+"""`smallfirst release`: build, list and show; `release_diff.py` compares, `release_moves.py` says which answer."""
 
 from __future__ import annotations
 
 import datetime
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+from smallfirst.cli.release_diff import diff
+from smallfirst.cli.release_moves import channels, percent, promote, rollback, told
 
 if TYPE_CHECKING:
     from smallfirst.config import Config
+    from smallfirst.releases import Channels
 
 app = typer.Typer(
     help="Releases: immutable folders of policies, named by their content.", no_args_is_help=True
@@ -25,6 +31,9 @@ _JSON = typer.Option(False, "--json", help="Print JSON.")
 
 @app.command()
 def build(
+    task: list[str] = typer.Option(
+        [], "--task", "-t", help="Change only this task; again for several. The others stay as they are live."
+    ),
     config: Path | None = _CONFIG,
     note: str = typer.Option("", help="Why it was built; kept beside the release."),
     as_json: bool = _JSON,
@@ -32,10 +41,12 @@ def build(
     """Make a candidate from the tasks of the configuration. Nothing that is served changes."""
     from smallfirst.answering.check import compile_check
     from smallfirst.classify.store import Artifacts
-    from smallfirst.releases import LearnedHere, Releases, release_from_config
+    from smallfirst.releases import BASELINE, LearnedHere, Releases, read_channels, release_from_config
 
-    loaded, state = _load(config)
-    release = release_from_config(loaded, LearnedHere(state))
+    loaded, state = load_config(config)
+    live = read_channels(state).live.release
+    before = None if live == BASELINE else Releases(state).load(live)
+    release = release_from_config(loaded, LearnedHere(state), only=task, live=before)
     for policy in release.policies.values():
         compile_check(policy.contract)
     name, new = Releases(state).save(release, note=note, artifacts=Artifacts(state))
@@ -47,36 +58,74 @@ def build(
         f"{'built' if new else 'unchanged:'} release [bold]{name[:12]}[/] with {', '.join(sorted(release.policies))}",
         highlight=False,
     )
-    out.print(f'serve it: smallfirst serve --release {name[:12]} --unproven "why"', highlight=False)
+    out.print(f"next: `smallfirst release diff {name[:12]}`, `smallfirst gate {name[:12]}`", highlight=False)
 
 
 @app.command(name="list")
 def list_(config: Path | None = _CONFIG, as_json: bool = _JSON) -> None:
-    """All releases, newest first, and which one is live."""
-    from smallfirst.releases import Releases, read_live
+    """All releases, newest first, their last verdict, and which are live, in canary or in shadow."""
+    from smallfirst.releases import Releases, read_channels
 
-    _, state = _load(config)
+    _, state = load_config(config)
     listed = Releases(state).list()
-    live = read_live(state)
+    now = read_channels(state)
+    verdicts = {item.id: _last_verdict(state, item.id) for item in listed}
     if as_json:
-        rows = [msgspec.to_builtins(item) | {"live": item.id == live.release} for item in listed]
-        typer.echo(msgspec.json.encode({"live": live, "releases": rows}).decode())
+        rows = [
+            msgspec.to_builtins(item) | {"live": item.id == now.live.release} | verdicts[item.id]
+            for item in listed
+        ]
+        line = {"live": now.live, "channels": told(now, state), "releases": rows}
+        typer.echo(msgspec.json.encode(line).decode())
         return
-    table = Table("release", "built", "by", "tasks", "note", "")
-    table.add_row(
-        "baseline",
-        "",
-        "",
-        "all to the frontier model",
-        "needs no proof",
-        "live" if live.release == "baseline" else "",
-    )
+    table = Table("release", "built", "by", "tasks", "verdict", "note", "")
+    table.add_row("baseline", "", "", "all to the frontier model", "needs none", "", _mark("baseline", now))
     for item in listed:
-        mark = "" if item.id != live.release else "[bold red]live, unproven[/]" if live.unproven else "live"
+        tasks, verdict = ", ".join(item.tasks), verdicts[item.id]["finding"]
         table.add_row(
-            item.id[:12], _when(item.built.at_ms), item.built.by, ", ".join(item.tasks), item.built.note, mark
+            item.id[:12],
+            _when(item.built.at_ms),
+            item.built.by,
+            tasks,
+            verdict,
+            item.built.note,
+            _mark(item.id, now),
         )
     Console().print(table)
+    for model, reason in told(now, state)["lapsed"].items():
+        Console(highlight=False).print(f"[bold red]lapsed[/] for {model}: {escape(reason)}")
+
+
+def _last_verdict(state: Path, release: str) -> dict[str, str]:
+    """The newest verdict on a release, and its finding; empty where there is none."""
+    from smallfirst.errors import ReleaseError
+    from smallfirst.releases import Verdicts
+
+    verdicts = Verdicts(state)
+    names = verdicts.ids(release)
+    if not names:
+        return {"verdict": "", "finding": ""}
+    try:
+        finding: str = verdicts.load(release, names[0]).finding
+    except ReleaseError:
+        finding = "altered"
+    if finding == "pass" and verdicts.lapsed(release, names[0]):
+        finding = "lapsed"
+    return {"verdict": names[0], "finding": finding}
+
+
+def _mark(release: str, now: Channels) -> str:
+    """Which channels a release is in."""
+    marks = []
+    if now.live.release == release:
+        marks.append("[bold red]live, unproven[/]" if now.live.unproven else "live")
+    if now.canary is not None and now.canary.release == release:
+        stage = f"{now.canary.stage + 1}/{len(now.canary.stages)}"
+        over = ", lease over" if now.canary.lease_until_ms <= time.time() * 1000 else ""
+        marks.append(f"canary {percent(now.canary.share)}, stage {stage}{over}")
+    if now.shadow is not None and now.shadow.release == release:
+        marks.append(f"shadow {percent(now.shadow.share)}")
+    return "; ".join(marks)
 
 
 @app.command()
@@ -91,7 +140,7 @@ def show(
     from smallfirst.releases.bundle import WEIGHTS
     from smallfirst.routing.intent import read_fitted_intents
 
-    _, state = _load(config)
+    _, state = load_config(config)
     releases = Releases(state)
     name = releases.find(release)
     loaded = releases.load(name)
@@ -135,31 +184,14 @@ def show(
             )
 
 
-@app.command()
-def promote(
-    release: str = typer.Argument(
-        "",
-        help="A release's id, the beginning of one, or `baseline`; default: the newest.",
-        show_default=False,
-    ),
-    unproven: str = typer.Option(
-        "", metavar="REASON", help="Make it live without a passing verdict; the reason is recorded."
-    ),
-    config: Path | None = _CONFIG,
-) -> None:
-    """Make a release live from the next start on. Until there is a gate, only `baseline` needs no reason."""
-    from smallfirst.releases import BASELINE, Live, Releases, load_serving, write_live
-
-    loaded, state = _load(config)
-    name = BASELINE if release == BASELINE else Releases(state).find(release or _newest(state))
-    live = Live(release=name, unproven="" if name == BASELINE else unproven)
-    load_serving(live, state=state, config=loaded)
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_live(state, live)
-    Console().print(f"live from the next start on: [bold]{name[:12]}[/]", highlight=False)
+app.command()(diff)
+app.command()(promote)
+app.command()(rollback)
+app.command()(channels)
 
 
-def _newest(state: Path) -> str:
+def newest(state: Path) -> str:
+    """The id of the release that was built last. Raises `ReleaseError` where there is none."""
     from smallfirst.errors import ReleaseError
     from smallfirst.releases import Releases
 
@@ -169,7 +201,8 @@ def _newest(state: Path) -> str:
     return listed[0].id
 
 
-def _load(config: Path | None) -> tuple[Config, Path]:
+def load_config(config: Path | None) -> tuple[Config, Path]:
+    """The configuration, and its state directory."""
     from smallfirst.config import find, load
 
     path = find(config)

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 
 
 def serve(
@@ -27,6 +28,9 @@ def serve(
         help="Serve a release that has no passing verdict. The reason is recorded, and stays visible.",
     ),
     embedded: bool = typer.Option(True, help="Start the embedded models."),
+    controller: bool = typer.Option(
+        True, help="Start the process that watches a canary and renews its lease, where there is one."
+    ),
     log_level: str = typer.Option("warning", help="debug, info, warning or error."),
     as_json: bool = typer.Option(False, "--json", help="Announce the address as one line of JSON."),
 ) -> None:
@@ -34,32 +38,53 @@ def serve(
     import msgspec
 
     from smallfirst.config import find
+    from smallfirst.gateway.channel import Served
+    from smallfirst.gateway.follow import describe
     from smallfirst.gateway.serve import Options
     from smallfirst.gateway.serve import serve as run
-    from smallfirst.releases import BASELINE, Serving
+    from smallfirst.releases import BASELINE
 
     _log_to_stderr(log_level)
     out = Console()
 
-    def announce(url: str, serving: Serving) -> None:
+    def announce(url: str, served: Served) -> None:
+        live = served.live
         if as_json:
-            line = {"listening": url, "release": serving.id, "unproven": serving.unproven}
+            line: dict[str, object] = {"listening": url, "release": live.id, "unproven": live.unproven}
+            line["verdict"] = live.proof.id if live.proof else ""
+            line["canary"] = served.canary[0].id if served.canary else ""
+            line["shadow"] = served.shadow[0].id if served.shadow else ""
             typer.echo(msgspec.json.encode(line).decode())
             return
         out.print(
             f"[bold]smallfirst[/] answers on [link={url}]{url}[/] (OpenAI: base_url {url}/v1, Anthropic: base_url {url})",
             highlight=False,
         )
-        if serving.id == BASELINE:
+        if live.id == BASELINE:
             out.print("serving [bold]baseline[/]: every task goes to its frontier model, as before")
         else:
-            out.print(f"serving release [bold]{serving.short}[/]", highlight=False)
-        if serving.unproven:
-            out.print(f"[bold red]UNPROVEN[/]: {serving.unproven}", highlight=False)
+            proof = f", proven by verdict {live.proof.id[:12]}" if live.proof else ""
+            out.print(f"serving release [bold]{live.short}[/]{proof}", highlight=False)
+        if live.unproven:
+            out.print(f"[bold red]UNPROVEN[/]: {escape(live.unproven)}", highlight=False)
+        for model, lapse in (live.proof.lapsed if live.proof else {}).items():
+            out.print(
+                f"[bold red]LAPSED[/]: what asks {escape(model)} goes to the frontier: {escape(lapse.reason)}",
+                highlight=False,
+            )
+        if served.canary or served.shadow:
+            out.print(describe(served), highlight=False)
 
     run(
         find(config),
-        Options(host=host, port=port, release=release, unproven=unproven, embedded=embedded),
+        Options(
+            host=host,
+            port=port,
+            release=release,
+            unproven=unproven,
+            embedded=embedded,
+            controller=controller,
+        ),
         announce=announce,
     )
 

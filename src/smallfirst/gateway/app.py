@@ -16,6 +16,8 @@ from smallfirst.errors import BadRequest, CallError, UnknownRoute
 from smallfirst.gateway.client import Client
 from smallfirst.gateway.draft import new_call_id
 from smallfirst.gateway.hand import Desk
+from smallfirst.gateway.outcomes import PATH as OUTCOMES
+from smallfirst.gateway.outcomes import OutcomesDesk
 from smallfirst.gateway.pages import Pages
 from smallfirst.gateway.pipeline import answer_call
 from smallfirst.gateway.verbatim import relay_call, relay_of
@@ -39,6 +41,7 @@ class Gateway:
     def __init__(self, desk: Desk, *, ready: Callable[[], bool]) -> None:
         self._desk = desk
         self._pages = Pages(desk, ready=ready)
+        self._outcomes = OutcomesDesk(desk)
         self._hosts = _allowed_hosts(desk)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,6 +60,9 @@ class Gateway:
         path: str = scope["path"]
         if self._pages.has(path):
             await self._pages(scope, receive, send)
+            return
+        if path == OUTCOMES:
+            await self._outcomes(client)
             return
         relay = relay_of(path, self._desk.running.config.relay)
         if relay is not None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from smallfirst import limits
-from smallfirst.gateway.hand import CallInHand
+from smallfirst.config.schema import Config
+from smallfirst.gateway.draft import Draft
 from smallfirst.ledger.records import REDACTED, Bodies
 from smallfirst.wire.incoming import Incoming
+
+if TYPE_CHECKING:
+    from smallfirst.gateway.hand import CallInHand
 
 
 def keeps_bodies(call: CallInHand) -> bool:
@@ -19,24 +24,28 @@ def keeps_bodies(call: CallInHand) -> bool:
 
 def keep_bodies(call: CallInHand, incoming: Incoming, answer: bytes) -> None:
     """Appends the bodies of a call whose task keeps them; too long ones are left out, not cut."""
-    config, draft = call.running.config, call.draft
-    if not keeps_bodies(call):
-        return
-    task = config.tasks[draft.task]
+    bodies = bodies_of(call.running.config, call.draft, incoming.data, answer)
+    if bodies is not None:
+        call.desk.ledger.journal.append(bodies)
+
+
+def bodies_of(config: Config, draft: Draft, request: bytes, answer: bytes) -> Bodies | None:
+    """What is kept of a call's bodies, redacted; None where nothing is."""
+    task = config.tasks.get(draft.task)
+    if task is None or not task.keep_bodies:
+        return None
     tenant = config.tenants.get(draft.tenant)
     days = config.storage.bodies_days if tenant is None or tenant.bodies_days is None else tenant.bodies_days
-    if days == 0 or len(incoming.data) + len(answer) > limits.MAX_STORED_BODY_BYTES:
-        return
-    call.desk.ledger.journal.append(
-        Bodies(
-            call=draft.id,
-            at_ms=draft.at_ms,
-            tenant=draft.tenant,
-            task=draft.task,
-            request=redact(incoming.data, task.redact),
-            answer=redact(answer, task.redact),
-            keep_days=days,
-        )
+    if days == 0 or len(request) + len(answer) > limits.MAX_STORED_BODY_BYTES:
+        return None
+    return Bodies(
+        call=draft.id,
+        at_ms=draft.at_ms,
+        tenant=draft.tenant,
+        task=draft.task,
+        request=redact(request, task.redact),
+        answer=redact(answer, task.redact),
+        keep_days=days,
     )
 
 

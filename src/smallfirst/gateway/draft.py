@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 from smallfirst.answering.account import Plan
 from smallfirst.answering.attempt import Clock
+from smallfirst.chat import Origin
+from smallfirst.ledger.call_id import new_call_id
 from smallfirst.ledger.records import Attempt, Call, CallStatus, Intent
-
-_chance = random.Random()  # noqa: S311 (seeded from the system once; a system call for each id would cost more than the id)
-
-
-def new_call_id(at_ms: int) -> str:
-    """Sorts by time: twelve hex digits of milliseconds, then sixteen of chance (a name, not a secret)."""
-    return f"{at_ms:012x}{_chance.getrandbits(64):016x}"
 
 
 class Draft:
@@ -28,6 +22,8 @@ class Draft:
         self.tenant = ""
         self.key = ""
         self.task = ""
+        self.origin: Origin = "client"
+        self.trainable = True
         self.asked_model = ""
         self.stream = False
         self.release = ""
@@ -83,6 +79,7 @@ class Draft:
             kind=plan.kind,
             release=self.release,
             policy=self.policy,
+            origin=self.origin,
             reserved_usage=plan.reserved_usage,
             price_version=plan.price_version,
             simulated=plan.simulated,
@@ -103,6 +100,7 @@ class Draft:
             route=self.route,
             attempts=tuple(self.attempts),
             task=self.task,
+            origin=self.origin,
             asked_model=self.asked_model,
             model=self.model,
             rung=self.rung,
@@ -121,4 +119,5 @@ class Draft:
             decision=self.decision,
             unproven=self.unproven,
             outside_bound=self.outside_bound,
+            trainable=self.trainable,
         )

@@ -9,8 +9,10 @@ from collections.abc import Awaitable
 from smallfirst.answering.attempt import Clock
 from smallfirst.errors import CallError, LedgerUnavailable, Overloaded, UpstreamError
 from smallfirst.gateway.account import CallAccount
+from smallfirst.gateway.aside import Aside
 from smallfirst.gateway.client import Client, ClientGone
 from smallfirst.gateway.draft import Draft
+from smallfirst.gateway.evidence import Evidence
 from smallfirst.gateway.identity import Caller, presented_key
 from smallfirst.gateway.metrics import Metrics
 from smallfirst.gateway.running import Running
@@ -24,12 +26,14 @@ _STOPPING = "the gateway is stopping; ask again"
 
 
 class Desk:
-    """What all calls share. `running` is swapped whole on a reload."""
+    """What all calls share. `running` is swapped whole on a reload, and where another release is to answer."""
 
-    def __init__(self, running: Running, ledger: Ledger, metrics: Metrics) -> None:
+    def __init__(self, running: Running, ledger: Ledger, metrics: Metrics, evidence: Evidence) -> None:
         self.running = running
         self.ledger = ledger
         self.metrics = metrics
+        self.evidence = evidence
+        self.aside = Aside(ledger, metrics, evidence)
         self.in_flight = 0
 
 
@@ -78,6 +82,7 @@ class CallInHand:
         self.desk.ledger.journal.append_settlement(Settlement(call=call))
         self.settled = True
         self.desk.metrics.settled(call)
+        self.desk.evidence.look(self.desk.running, call)
 
     def settle_cancelled(self) -> None:
         """The client left, or the gateway is stopping."""

@@ -13,10 +13,11 @@ from smallfirst.money import NUSD_PER_USD
 TASK = b"x-smallfirst-task"
 KEY = b"x-smallfirst-key"
 CONVERSATION = b"x-smallfirst-conversation"
+TRAIN = b"x-smallfirst-train"  # 0: nothing may be trained on this call
 EXPLAIN = b"x-smallfirst-explain"
 _MAX_EXPLANATION_CHARS = 6000  # of the 8 KiB that clients and proxies let a header have
 _REASON_CHARS = (500, 80, 20)
-_TOLD = ("judgement", "place", "trusted")  # of the decision's record
+_TOLD = ("judgement", "place", "trusted", "channel", "lapsed")  # of the decision's record
 
 
 def answer_headers(
@@ -32,6 +33,7 @@ def answer_headers(
     if draft.task:
         headers.append((b"x-smallfirst-rung", b"%d" % draft.rung))
         headers.append((b"x-smallfirst-release", draft.release[:12].encode()))
+        headers.append((b"x-smallfirst-channel", draft.decision["channel"].encode()))
     if draft.unproven:
         headers.append((b"x-smallfirst-unproven", b"1"))
     if answer.unmet:

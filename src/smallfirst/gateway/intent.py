@@ -8,9 +8,9 @@ import msgspec
 
 from smallfirst.errors import BadRequest, CallError, NotAllowed
 from smallfirst.gateway import headers
+from smallfirst.gateway.chosen import Chosen
 from smallfirst.gateway.hand import CallInHand
 from smallfirst.gateway.identity import Caller
-from smallfirst.gateway.running import Chosen
 from smallfirst.models.catalogue import TASK_PREFIX
 from smallfirst.wire.incoming import Incoming
 
@@ -24,7 +24,9 @@ async def choose(call: CallInHand, incoming: Incoming, caller: Caller) -> Chosen
     """
     header = call.client.header(headers.TASK)
     if header or not call.running.leaves_open(incoming):
-        return call.running.choose(header, incoming, caller)
+        return call.running.choose(
+            header, incoming, caller, conversation=call.client.header(headers.CONVERSATION)
+        )
     caller.check_model(incoming.model)
     if incoming.route not in ("chat", "messages"):
         raise BadRequest(
@@ -37,10 +39,12 @@ async def choose(call: CallInHand, incoming: Incoming, caller: Caller) -> Chosen
 async def _classified(call: CallInHand, incoming: Incoming, caller: Caller) -> Chosen:
     running = call.running
     none = running.unclassified()
-    if running.intents is None:
+    side = running.side(caller, call.client.header(headers.CONVERSATION), incoming)
+    intents = side.intents
+    if intents is None:
         return _with(none, {"why": "what is served has no intent classifier"})
     try:
-        found = await running.intents.find(incoming.conversation)
+        found = await intents.find(incoming.conversation)
     except Exception as fault:  # a boundary: whatever an embedder's library raises, the call is answered
         known = isinstance(fault, (CallError, TimeoutError))
         _log.error("the intent classifier failed: %s", str(fault) or "no answer in time", exc_info=not known)
@@ -52,7 +56,7 @@ async def _classified(call: CallInHand, incoming: Incoming, caller: Caller) -> C
         caller.check_model(TASK_PREFIX + found.task)
     except NotAllowed:
         return _with(none, record | {"why": f"the key may not ask for task {found.task!r}"})
-    return _with(running.take(found.task) or none, record)
+    return _with(running.take(found.task, side) or none, record)
 
 
 def _with(chosen: Chosen, intent: dict[str, object]) -> Chosen:

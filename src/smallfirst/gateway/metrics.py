@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from smallfirst import limits
 from smallfirst.chat import Usage
+from smallfirst.gateway.aside_counts import AsideCounts
 from smallfirst.ledger.records import Call
 from smallfirst.money import NUSD_PER_USD
 
@@ -77,6 +78,7 @@ class Metrics(Collector):
         self._duration = _Histogram(_DURATION_BOUNDS_S)
         self._first_token = _Histogram(_DURATION_BOUNDS_S)
         self._overhead = _Histogram(_OVERHEAD_BOUNDS_S)
+        self.aside = AsideCounts()
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self.endpoints: Callable[[], Iterable[Endpoint]] = tuple
         self._registry = CollectorRegistry(auto_describe=False)
@@ -91,6 +93,14 @@ class Metrics(Collector):
         self._overhead.observe((), call.overhead_ms / 1000)
         if call.stream and call.ttft_ms is not None:
             self._first_token.observe(labels, call.ttft_ms / 1000)
+        self._attempted(call)
+
+    def settled_aside(self, call: Call) -> None:
+        """A call ended that answered another again: what it asked counts with all attempts, itself apart."""
+        self._attempted(call)
+        self.aside.settled(call)
+
+    def _attempted(self, call: Call) -> None:
         for attempt in call.attempts:
             who = (attempt.provider, self._label(attempt.model))
             self._attempts[(*who, attempt.kind, attempt.status)] += 1
@@ -151,6 +161,7 @@ class Metrics(Collector):
             ("code",),
             self._refused,
         )
+        yield from self.aside.families()
         yield self._duration.family(
             "smallfirst_request_duration_seconds", "From arrival to last byte", ("task", "model")
         )

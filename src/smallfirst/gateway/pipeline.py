@@ -11,15 +11,17 @@ from smallfirst.answering.climb import Answer
 from smallfirst.answering.decide import Decision
 from smallfirst.gateway import headers
 from smallfirst.gateway.bodies import keep_bodies, keeps_bodies
+from smallfirst.gateway.chosen import Chosen
 from smallfirst.gateway.client import Client
 from smallfirst.gateway.hand import CallInHand, Desk
 from smallfirst.gateway.intent import choose
 from smallfirst.gateway.relay import StreamRelay, whole_body
 from smallfirst.gateway.routed import Decided, note_answer, place_and_decide
-from smallfirst.gateway.running import Chosen
 from smallfirst.ledger.records import CallStatus
 from smallfirst.models.reply import LiveReply, WholeReply
 from smallfirst.wire.incoming import Incoming, Route
+
+_NO = ("0", "false", "no")
 
 
 async def answer_call(desk: Desk, route: Route, client: Client) -> None:
@@ -34,6 +36,7 @@ async def _answer(call: CallInHand, route: Route) -> None:
     incoming = Incoming(route, await call.body())
     chosen = await choose(call, incoming, caller)
     _remember(call, incoming, chosen)
+    drawn = call.desk.aside.draw(call, chosen, incoming)
     account = call.account(caller, chosen.policy.task)
     call.client.watch()
     decided = (
@@ -41,8 +44,9 @@ async def _answer(call: CallInHand, route: Route) -> None:
     )
     decision = decided.decision
     _decided(call, decision)
+    keep_text = keeps_bodies(call) or drawn is not None
     answer = await call.running.answerer.answer(
-        incoming, chosen.policy, decision, account=account, clock=call.clock, keep_text=keeps_bodies(call)
+        incoming, chosen.policy, decision, account=account, clock=call.clock, keep_text=keep_text
     )
     _answered(call, answer)
     note_answer(call, chosen, incoming, decided)
@@ -50,6 +54,7 @@ async def _answer(call: CallInHand, route: Route) -> None:
         await _release_stream(call, incoming, answer, decision)
     else:
         await _release_whole(call, incoming, answer, decision)
+    call.desk.aside.follow(call, chosen, incoming, answer, drawn)
 
 
 def _remember(call: CallInHand, incoming: Incoming, chosen: Chosen) -> None:
@@ -61,7 +66,8 @@ def _remember(call: CallInHand, incoming: Incoming, chosen: Chosen) -> None:
     draft.prompt_bytes = len(incoming.data)
     draft.client_key = client.header(headers.KEY)
     draft.conversation = client.header(headers.CONVERSATION)
-    draft.decision = {"by": chosen.by} | ({"intent": chosen.intent} if chosen.intent else {})
+    draft.trainable = client.header(headers.TRAIN).strip().lower() not in _NO
+    draft.decision = chosen.record
 
 
 def _decided(call: CallInHand, decision: Decision) -> None:

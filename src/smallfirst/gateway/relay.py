@@ -124,6 +124,7 @@ class StreamRelay:
             stop=peek.stop or "",
             upstream_id=peek.id,
             upstream_model=peek.model,
+            system_fingerprint=peek.fingerprint,
         )
 
     def _broke_off(self, attempting: Attempting, status: str, reason: str) -> None:

@@ -18,6 +18,7 @@ from smallfirst.config.check import problems_at_start
 from smallfirst.config.diff import diff
 from smallfirst.config.schema import Config, Task
 from smallfirst.errors import ConfigError, SmallfirstError
+from smallfirst.gateway.channel import Served
 from smallfirst.gateway.running import Running, Shared
 from smallfirst.ledger.records import Event
 from smallfirst.releases.policy import misfits
@@ -26,9 +27,17 @@ _log = logging.getLogger(__name__)
 
 
 def reloaded(
-    running: Running, path: Path, shared: Shared, *, options_applied: Callable[[Config], Config]
+    running: Running,
+    path: Path,
+    shared: Shared,
+    *,
+    options_applied: Callable[[Config], Config],
+    served_by: Callable[[Config, Served], Served],
 ) -> Running:
-    """The gateway of the file as it is now; the running one where the file is wrong, with the reason in the log and the ledger."""
+    """The gateway of the file as it is now; the running one where the file is wrong, with the reason in the log and the ledger.
+
+    `served_by` loads what is served by another configuration: a verdict that its rule does not know keeps the running one.
+    """
     try:
         fresh = options_applied(load(path))
         config = mergeable(running.config, fresh)
@@ -36,7 +45,7 @@ def reloaded(
         problems += [line for policy in running.serving.policies.values() for line in misfits(policy, config)]
         if problems:
             raise ConfigError("\n".join(problems))
-        built = Running(config, running.serving, shared, before=running)
+        built = Running(config, served_by(config, running.served), shared, before=running)
     except SmallfirstError as error:
         _log.error("the configuration was not reloaded; the running one stays: %s", error)
         _note(shared, "reload-refused", {"why": str(error)})
@@ -52,7 +61,8 @@ def reloaded(
 
 
 def mergeable(running: Config, fresh: Config) -> Config:
-    """The fresh file, with everything that a reload may not change as it runs now. Budgets and what is kept of a task may change."""
+    """The fresh file, with everything that a reload may not change as it runs now. Of a task its budget, what is kept,
+    the rule it is judged by and how it rolls out may change."""
     server = msgspec.structs.replace(fresh.server, host=running.server.host, port=running.server.port)
     storage = msgspec.structs.replace(fresh.storage, path=running.storage.path)
     tasks = {name: _task(task, fresh.tasks.get(name)) for name, task in running.tasks.items()}
@@ -65,7 +75,12 @@ def _task(runs: Task, fresh: Task | None) -> Task:
     if fresh is None:
         return runs
     return msgspec.structs.replace(
-        runs, budget=fresh.budget, keep_bodies=fresh.keep_bodies, redact=fresh.redact
+        runs,
+        budget=fresh.budget,
+        keep_bodies=fresh.keep_bodies,
+        redact=fresh.redact,
+        gate=fresh.gate,
+        rollout=fresh.rollout,
     )
 
 

@@ -8,8 +8,8 @@ from smallfirst.answering.asker import Asker
 from smallfirst.answering.decide import Decision, decide
 from smallfirst.gateway import headers
 from smallfirst.gateway.account import CallAccount
+from smallfirst.gateway.chosen import Chosen
 from smallfirst.gateway.hand import CallInHand
-from smallfirst.gateway.running import Chosen
 from smallfirst.pricing import Price
 from smallfirst.routing.conversations import Keys, Place, conversation_keys
 from smallfirst.wire.incoming import Incoming
@@ -89,9 +89,10 @@ def _place(call: CallInHand, chosen: Chosen, incoming: Incoming, keys: Keys) -> 
 
 
 def _keys(call: CallInHand, chosen: Chosen, incoming: Incoming) -> Keys:
+    """The conversation as this policy knows it: rungs are numbers of a ladder, so that another policy's say nothing."""
     return conversation_keys(
         call.draft.tenant,
-        chosen.policy.task,
+        f"{chosen.policy.task}\x00{chosen.policy_hash}",
         call.client.header(headers.CONVERSATION),
         incoming.conversation,
     )

@@ -5,19 +5,22 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 
 import msgspec
 
-from smallfirst.answering.check import compile_check
 from smallfirst.answering.climb import Answerer
 from smallfirst.answering.decide import Decision, Step
-from smallfirst.classify.label_head import load_head
+from smallfirst.answering.opened import open_policy
+from smallfirst.classify.embedder import Embedder
 from smallfirst.config.routing import auto_names, unclassified_model
 from smallfirst.config.schema import Budget, Config, Key
 from smallfirst.config.secrets import resolve
 from smallfirst.contracts import TextContract
 from smallfirst.errors import BadRequest, UnknownModel
 from smallfirst.gateway.budget import FRONTIER, Budgets, Limit, Scope
+from smallfirst.gateway.channel import CanaryChannel, Channel, Opened, Served, ShadowServing
+from smallfirst.gateway.chosen import Chosen
 from smallfirst.gateway.history import History
 from smallfirst.gateway.identity import Caller, Identity
 from smallfirst.gateway.watch import Watch
@@ -33,38 +36,17 @@ from smallfirst.models.model import Model
 from smallfirst.models.transport import Transport
 from smallfirst.money import nusd_from_usd
 from smallfirst.pricing import PriceBook
-from smallfirst.releases import BASELINE, Policy, RungPolicy, Serving, baseline, weights_path
+from smallfirst.releases import Policy, RungPolicy, Serving, weights_path
 from smallfirst.routing.conversations import Conversations
 from smallfirst.routing.intent import IntentClassifier, load_intents
 from smallfirst.routing.judgement import Router
-from smallfirst.routing.routers import open_router
 from smallfirst.wire.incoming import Incoming
-
-
-class Chosen(msgspec.Struct, frozen=True):
-    """The policy that answers a call, how its task was found, and the release it is from (empty for a model named directly).
-
-    `fixed` is the decision where there is only one to make. `intent` says what the call was taken for, where that had to be found.
-    """
-
-    policy: Policy
-    by: str
-    release: str = ""
-    policy_hash: str = ""
-    unproven: bool = False
-    fixed: Decision | None = None
-    router: Router | None = None
-    intent: dict[str, object] | None = None
-
-    @property
-    def sticky(self) -> bool:
-        """Whether conversations keep their model outside tool loops too."""
-        return self.policy.router is None or self.policy.router.sticky
 
 
 class Shared(msgspec.Struct, frozen=True):
     """What outlives a reload."""
 
+    state: Path
     ledger: Ledger
     transport: Transport
     embedded: EmbeddedModels
@@ -77,14 +59,25 @@ class Shared(msgspec.Struct, frozen=True):
     watch: Watch
 
 
+class Loaded(msgspec.Struct):
+    """Weights by hash, which what comes next need not load again."""
+
+    routers: dict[str, Router] = {}
+    intents: dict[str, IntentClassifier] = {}
+
+
 class Running:
-    """One configuration at work. Immutable after it is built, but for its keys, which follow the ledger."""
+    """One configuration and its channels at work, `before` the one that it takes over from.
+
+    Immutable after it is built, but for its keys, which follow the ledger, the canary's stage and lease, which follow `channels.json`, and evidence
+    that lapses.
+    """
 
     def __init__(
-        self, config: Config, serving: Serving, shared: Shared, *, before: Running | None = None
+        self, config: Config, served: Served, shared: Shared, *, before: Running | None = None
     ) -> None:
         self.config = config
-        self.serving = serving
+        self.served = served
         self.budgets = shared.budgets
         self.history = shared.history
         self._shared = shared
@@ -102,9 +95,12 @@ class Running:
         self.identity = self._identify(shared.ledger.keys.load())
         self.conversations = shared.conversations
         self.watch = shared.watch
-        self.routers = _routers(serving, config, shared, before)
-        self._policies = _policies(config, serving, self.routers)
-        self.intents = _intents(serving, config, shared, before)
+        self.loaded = Loaded()
+        self.live = Channel("live", served.live, self._open(served.live, before), config)
+        self.canary = self._canary(before)
+        self.shadow = self._shadow(before)
+        if before is not None:
+            self.keep_lapsed(before)
         self._auto = frozenset(auto_names(config))
         self._task_limits = {
             name: _limits(("task", name), task.budget) for name, task in config.tasks.items()
@@ -119,7 +115,33 @@ class Running:
         self.identity = self._identify(self._shared.ledger.keys.load())
         self._limits.cache_clear()
 
-    def choose(self, task_header: str, incoming: Incoming, caller: Caller) -> Chosen:
+    @property
+    def serving(self) -> Serving:
+        """What is live."""
+        return self.served.live
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Those that answer clients."""
+        return (self.live,) if self.canary is None else (self.live, self.canary)
+
+    def side(self, caller: Caller, conversation: str, incoming: Incoming) -> Channel:
+        """The channel of a conversation, which has a `conversation` name where its client gave it one."""
+        canary = self.canary
+        return (
+            canary
+            if canary is not None and canary.draws(caller.tenant, conversation, incoming)
+            else self.live
+        )
+
+    def lapse(self, release: str, model: str, reason: str) -> bool:
+        """Takes the tasks that ask this model from that release; whether any were left to it."""
+        found = [channel.lapse(model, reason) for channel in self.channels if channel.serving.id == release]
+        return any(found)
+
+    def choose(
+        self, task_header: str, incoming: Incoming, caller: Caller, *, conversation: str = ""
+    ) -> Chosen:
         """The policy of a call: the task named by its header, or by its model `task/NAME`; else the model itself, asked directly.
 
         Raises `UnknownModel`, `NotAllowed`, `BadRequest`.
@@ -137,20 +159,25 @@ class Running:
                 f"a task is asked through chat completions or messages, not /{incoming.route}", param="model"
             )
         caller.check_model(TASK_PREFIX + task)
-        policy = self._policies.get(task)
-        if policy is None:
-            known = ", ".join(sorted(self._policies)) or "none is configured"
+        if task not in self.live.policies:
+            known = ", ".join(sorted(self.live.policies)) or "none is configured"
             raise UnknownModel(f"task {task[:128]!r} is not known (tasks: {known})", param="model")
-        return msgspec.structs.replace(policy, by=by)
+        changes = self.canary is not None and task in self.canary.policies
+        side = self.side(caller, conversation, incoming) if changes else self.live
+        return self._of(side, task, by)
 
     def leaves_open(self, incoming: Incoming) -> bool:
         """Whether a call without a header names no task and no model, but leaves it to the intent classifier which task it is."""
         return incoming.model in self._auto
 
-    def take(self, task: str) -> Chosen | None:
-        """The policy of a task that a call was taken for; None where there is none."""
-        policy = self._policies.get(task)
-        return msgspec.structs.replace(policy, by="intent") if policy else None
+    def take(self, task: str, side: Channel) -> Chosen | None:
+        """The policy of a task that a call on this side was taken for; None where there is none."""
+        return self._of(side, task, "intent") if task in self.live.policies else None
+
+    def _of(self, side: Channel, task: str, by: str) -> Chosen:
+        """The side's policy of a task; where it changes nothing, what is live."""
+        found = side.policies.get(task) or self.live.policies[task]
+        return msgspec.structs.replace(found, by=by)
 
     def unclassified(self) -> Chosen:
         """The model that answers what is none of the tasks, asked directly."""
@@ -169,6 +196,58 @@ class Running:
     def _limits_of(self, caller: Caller, task: str) -> tuple[Limit, ...]:
         return (*caller.limits, *self._task_limits.get(task, ()))
 
+    def keep_lapsed(self, before: Running) -> None:
+        """What has lapsed stays so, also where its file has not been written yet."""
+        for channel in self.channels:
+            for known in before.channels:
+                if channel.serving.same_evidence(known.serving):
+                    channel.stand_down(known.lapsed)
+
+    def _canary(self, before: Running | None) -> CanaryChannel | None:
+        if self.served.canary is None:
+            return None
+        serving, state = self.served.canary
+        return CanaryChannel(serving, state, self._open(serving, before), self.config, self.served.live)
+
+    def _shadow(self, before: Running | None) -> ShadowServing | None:
+        if self.served.shadow is None:
+            return None
+        serving, state = self.served.shadow
+        return ShadowServing(
+            release=serving.id,
+            share=state.share,
+            policies=serving.policies,
+            hashes=serving.hashes,
+            routers=self._open(serving, before).routers,
+        )
+
+    def _open(self, serving: Serving, before: Running | None) -> Opened:
+        """The routers and the intent classifier that a release carries; those that were loaded already are kept. Its heads are loaded with them.
+
+        Raises `ReleaseError` where weights are missing or altered, `ConfigError` where an embedder is missing.
+        """
+        folder, shared = serving.weights, self._shared
+        if folder is None:
+            return Opened({})
+
+        def embedders(name: str) -> Embedder:
+            return embedder_of(name, self.config, shared.environ)
+
+        known = before.loaded if before is not None else Loaded()
+        routers: dict[str, Router] = {}
+        for task, policy in serving.policies.items():
+            had = known.routers.get(policy.router.weights_sha256) if policy.router is not None else None
+            router = open_policy(policy, folder, shared.heads, embedders, known=had)
+            if router is not None:
+                routers[task] = self.loaded.routers[router.sha256] = router
+        if serving.intents is None:
+            return Opened(routers)
+        intents = known.intents.get(serving.intents)
+        if intents is None:
+            intents = load_intents(weights_path(folder, serving.intents), embedders)
+        self.loaded.intents[intents.sha256] = intents
+        return Opened(routers, intents)
+
     def _identify(self, stored: list[StoredKey]) -> Identity:
         callers = [(key.digest, _stored(key, self.config)) for key in stored]
         return Identity(
@@ -176,64 +255,6 @@ class Running:
             [*callers, *self._declared_keys],
             require_key=self.config.server.require_key,
         )
-
-
-def _routers(serving: Serving, config: Config, shared: Shared, before: Running | None) -> dict[str, Router]:
-    """The routers of what is served, by task; those that were loaded already are kept. The heads that a release carries are loaded with them.
-
-    Raises `ReleaseError` where weights are missing or altered, `ConfigError` where an embedder is missing.
-    """
-    found: dict[str, Router] = {}
-    for task, policy in serving.policies.items():
-        if serving.weights is None:
-            break
-        for rung in policy.ladder:
-            if rung.head and (sha256 := rung.weights_sha256):
-                # Added although it may be loaded: a configured model may ask for another one after the next reload.
-                shared.heads.add(shared.heads.get(sha256) or load_head(weights_path(serving.weights, sha256)))
-        if policy.router is None:
-            continue
-        known = before.routers.get(task) if before else None
-        if known is not None and known.sha256 == policy.router.weights_sha256:
-            found[task] = known
-            continue
-        found[task] = open_router(
-            weights_path(serving.weights, policy.router.weights_sha256),
-            lambda name: embedder_of(name, config, shared.environ),
-        )
-    return found
-
-
-def _intents(
-    serving: Serving, config: Config, shared: Shared, before: Running | None
-) -> IntentClassifier | None:
-    """The intent classifier of what is served; one that was loaded already is kept. Raises as `_routers` does."""
-    if serving.intents is None or serving.weights is None:
-        return None
-    known = before.intents if before else None
-    if known is not None and known.sha256 == serving.intents:
-        return known
-    path = weights_path(serving.weights, serving.intents)
-    return load_intents(path, lambda name: embedder_of(name, config, shared.environ))
-
-
-def _policies(config: Config, serving: Serving, routers: Mapping[str, Router]) -> dict[str, Chosen]:
-    """What is served for each task; one that the release does not know goes to the frontier."""
-    chosen = {
-        name: Chosen(policy, "baseline", release=BASELINE, policy_hash=policy.hash)
-        for name, policy in baseline(config).policies.items()
-    }
-    for name, policy in serving.policies.items():
-        compile_check(policy.contract)  # a bad schema is found now, not in a call
-        chosen[name] = Chosen(
-            policy,
-            "header",
-            release=serving.id,
-            policy_hash=serving.hashes[name],
-            unproven=bool(serving.unproven),
-            router=routers.get(name),
-        )
-    return chosen
 
 
 def _frontiers(config: Config) -> frozenset[str]:

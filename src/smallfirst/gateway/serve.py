@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import uvicorn
 
+from smallfirst import limits
 from smallfirst.classify.store import Artifacts
 from smallfirst.config import load
 from smallfirst.config.check import problems_at_start
@@ -23,12 +24,16 @@ from smallfirst.config.schema import Config
 from smallfirst.errors import ConfigError, LedgerUnavailable, StateError
 from smallfirst.gateway.app import Gateway
 from smallfirst.gateway.budget import Budgets
+from smallfirst.gateway.channel import Served
+from smallfirst.gateway.evidence import Evidence, noted
+from smallfirst.gateway.follow import Follower
 from smallfirst.gateway.hand import Desk
 from smallfirst.gateway.history import History
 from smallfirst.gateway.listener import BoundedHttp
 from smallfirst.gateway.metrics import Metrics
 from smallfirst.gateway.reload import reloaded
 from smallfirst.gateway.running import Running, Shared
+from smallfirst.gateway.supervisor import Supervisor, is_wanted
 from smallfirst.gateway.upkeep import Upkeep
 from smallfirst.gateway.watch import Watch
 from smallfirst.ledger import Ledger
@@ -37,7 +42,7 @@ from smallfirst.models.embedded import EmbeddedModels
 from smallfirst.models.heads import Heads
 from smallfirst.models.label_head import Head, HeadServer
 from smallfirst.models.transport import AiohttpTransport
-from smallfirst.releases import Live, Serving, load_serving, read_live
+from smallfirst.releases import Live, read_live
 from smallfirst.routing.conversations import Conversations
 
 _log = logging.getLogger(__name__)
@@ -51,9 +56,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     release: str | None = None
     unproven: str = ""
     embedded: bool = True
+    controller: bool = True
 
 
-def serve(path: Path, options: Options, *, announce: Callable[[str, Serving], None]) -> None:
+def serve(path: Path, options: Options, *, announce: Callable[[str, Served], None]) -> None:
     """Serves until SIGTERM or SIGINT. `announce` is told the address and what is served once calls are accepted.
 
     Raises `ConfigError`, `StateError` (another gateway, the port) and `ReleaseError` before anything is served.
@@ -65,12 +71,13 @@ def serve(path: Path, options: Options, *, announce: Callable[[str, Serving], No
     state = (path.parent / config.storage.path).resolve()
     ledger = Ledger.open(state, calls_days=config.storage.calls_days)
     try:
-        live = _live(state, options)
-        serving = load_serving(live, state=state, config=config)
+        note = noted(ledger.journal.append, lambda: int(time.time() * 1000))
+        follower = Follower(state, os.environ, note, override=_override(state, options))
+        served = follower.first(config)
         listener = _listen(config)
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(_run(path, config, serving, ledger, listener, state, options, announce))
+                runner.run(_run(path, config, served, ledger, listener, state, options, announce, follower))
         finally:
             listener.close()
     finally:
@@ -80,17 +87,19 @@ def serve(path: Path, options: Options, *, announce: Callable[[str, Serving], No
 async def _run(
     path: Path,
     config: Config,
-    serving: Serving,
+    served: Served,
     ledger: Ledger,
     listener: socket.socket,
     state: Path,
     options: Options,
-    announce: Callable[[str, Serving], None],
+    announce: Callable[[str, Served], None],
+    follower: Follower,
 ) -> None:
     transport = AiohttpTransport()
     embedded = EmbeddedModels(config, state, base=path.parent, wanted=options.embedded)
     heads = Heads(Artifacts(state), _load_head)
     shared = Shared(
+        state=state,
         ledger=ledger,
         transport=transport,
         embedded=embedded,
@@ -102,18 +111,34 @@ async def _run(
         conversations=Conversations(),
         watch=Watch(lambda detail: _alarm(ledger, detail)),
     )
-    desk = Desk(Running(config, serving, shared), ledger, Metrics())
+    note = noted(ledger.journal.append, lambda: int(time.time() * 1000))
+    evidence = Evidence(state, note)
+    desk = Desk(Running(config, served, shared), ledger, Metrics(), evidence)
     server = _Server(_uvicorn_config(Gateway(desk, ready=lambda: not server.should_exit), config))
-    upkeep = Upkeep(desk, transport)
+
+    async def follow() -> None:
+        await follower.follow(desk, shared)
+
+    async def keep() -> None:  # a loop of its own: a disk that is full must not hold up a rollback
+        evidence.keep(desk.running)
+
+    every_s = limits.CHANNELS_EVERY_S
+    upkeep = Upkeep(desk, transport, also=((every_s, follow), (every_s, keep)))
+    supervisor = Supervisor(path, state, lambda: is_wanted(desk.running), enabled=options.controller)
     _gauges(desk, shared)
+    live = served.live
     ledger.journal.append(
-        _event("started", {"release": serving.id, "unproven": serving.unproven, "pid": os.getpid()})
+        _event("started", {"release": live.id, "unproven": live.unproven, "pid": os.getpid()})
     )
     ledger.start()
 
     def on_hangup() -> None:
         desk.running = reloaded(
-            desk.running, path, shared, options_applied=lambda fresh: _with_options(fresh, options)
+            desk.running,
+            path,
+            shared,
+            options_applied=lambda fresh: _with_options(fresh, options),
+            served_by=follower.again,
         )
 
     loop = asyncio.get_running_loop()
@@ -124,15 +149,18 @@ async def _run(
     try:
         embedded.start()
         upkeep.start()
+        supervisor.start()
         gc.collect()
         gc.freeze()  # what lives as long as the process need not be looked at again and again
         gc.set_threshold(10_000, 20, 50)  # calls leave few cycles behind
         started = asyncio.create_task(
-            _announce_when_started(server, lambda: announce(f"http://{host}:{port}", serving))
+            _announce_when_started(server, lambda: announce(f"http://{host}:{port}", served))
         )
         await server.serve(sockets=[listener])
         await started
     finally:
+        await desk.aside.stop()
+        await supervisor.stop()
         await upkeep.stop()
         await embedded.stop()
         await transport.close()
@@ -199,13 +227,13 @@ def _listen(config: Config) -> socket.socket:
     return listener
 
 
-def _live(state: Path, options: Options) -> Live:
-    live = read_live(state)
+def _override(state: Path, options: Options) -> Live | None:
+    """What the command line serves instead of what is live."""
     if options.release is not None:
         return Live(release=options.release, unproven=options.unproven)
     if options.unproven:
-        return Live(release=live.release, unproven=options.unproven)
-    return live
+        return msgspec.structs.replace(read_live(state), unproven=options.unproven)
+    return None
 
 
 def _with_options(config: Config, options: Options) -> Config:
@@ -226,6 +254,10 @@ def _load_head(path: Path) -> Head:
 def _gauges(desk: Desk, shared: Shared) -> None:
     metrics, ledger, embedded = desk.metrics, desk.ledger, shared.embedded
     metrics.gauges["smallfirst_calls_in_flight"] = ("Calls under way", lambda: desk.in_flight)
+    metrics.gauges["smallfirst_aside_waiting"] = (
+        "Calls that are to be answered again, off their clients' path",
+        lambda: desk.aside.waiting,
+    )
     metrics.gauges["smallfirst_journal_unimported_bytes"] = (
         "Journal not yet in the store",
         lambda: ledger.journal.unimported_bytes,
@@ -238,6 +270,14 @@ def _gauges(desk: Desk, shared: Shared) -> None:
     metrics.gauges["smallfirst_unproven"] = (
         "1 while an unproven release is served",
         lambda: float(bool(desk.running.serving.unproven)),
+    )
+    metrics.gauges["smallfirst_canary_share"] = (
+        "The share of conversations that a canary answers",
+        lambda: desk.running.canary.share if desk.running.canary is not None else 0.0,
+    )
+    metrics.gauges["smallfirst_lapsed_tasks"] = (
+        "Tasks that go to their frontier since the evidence for their release has lapsed",
+        lambda: len(desk.running.live.lapsed),
     )
     metrics.gauges["smallfirst_frontier_share_alarms"] = (
         "How often more of a tenant's calls than promised, or than usual, were found to go to the frontier",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
-from smallfirst.errors import LedgerUnavailable, StateError
+from smallfirst.errors import SmallfirstError
 from smallfirst.gateway.hand import Desk
 from smallfirst.ledger.records import Heartbeat
 from smallfirst.models.queues import read_queues
@@ -22,9 +22,16 @@ QUEUES_EVERY_S = 1.0
 
 
 class Upkeep:
-    """Four small loops, started and stopped together."""
+    """Small loops, started and stopped together; `also` are more of them, with the seconds between their turns."""
 
-    def __init__(self, desk: Desk, transport: Transport) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        transport: Transport,
+        *,
+        also: Sequence[tuple[float, Callable[[], Awaitable[None]]]] = (),
+    ) -> None:
+        self._also = also
         self._desk = desk
         self._transport = transport
         self._tasks: list[asyncio.Task[None]] = []
@@ -36,6 +43,7 @@ class Upkeep:
             (HISTORY_EVERY_S, self._refresh_history),
             (HEARTBEAT_EVERY_S, self._beat),
             (QUEUES_EVERY_S, self._read_queues),
+            *self._also,
         ):
             self._tasks.append(asyncio.create_task(_every(every_s, work)))
 
@@ -75,5 +83,7 @@ async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(seconds)
         try:
             await work()
-        except (StateError, LedgerUnavailable, OSError) as error:
+        except (SmallfirstError, OSError) as error:
             _log.warning("upkeep: %s", error)
+        except Exception:  # a boundary: a fault of one turn must not end the loop that follows rollbacks
+            _log.exception("upkeep failed")

@@ -4,6 +4,7 @@ from smallfirst.ledger.erasure import Erased, Erasure, erase
 from smallfirst.ledger.journal import Journal
 from smallfirst.ledger.keys import StoredKey, hash_key, keys_changed, load_keys
 from smallfirst.ledger.ledger import Ledger, LedgerView, open_keys
+from smallfirst.ledger.notes import Notes
 from smallfirst.ledger.queries import Filter, Queries
 from smallfirst.ledger.reports import Reports, Span
 
@@ -14,6 +15,7 @@ __all__ = [
     "Journal",
     "Ledger",
     "LedgerView",
+    "Notes",
     "Queries",
     "Reports",
     "Span",

@@ -18,6 +18,10 @@ from smallfirst.ledger import store
 from smallfirst.ledger.names import Names
 
 _BATCH = 1000
+_ANSWERED_AGAIN = (  # the calls that answered it again, off its client's path, were asked the same
+    "SELECT id FROM calls WHERE json_extract(decision, '$.of') = ?"
+    " AND json_extract(decision, '$.of') IS NOT NULL"
+)
 _KEPT_MS = 86_400_000  # how long an erasure is applied to what is imported: longer than any journal waits
 
 
@@ -87,14 +91,17 @@ def _forget_all(conn: sqlite3.Connection, erasure: Erasure, table: str) -> int:
 def _matching(conn: sqlite3.Connection, erasure: Erasure, table: str) -> list[str]:
     """Ids of some calls that are still to be forgotten."""
     ident = "call" if table == "bodies" else "id"
-    where: list[str] = ["at_ms <= ?"]
-    values: list[str | int] = [erasure.at_ms]
+    where: list[str] = []
+    values: list[str | int] = []
+    if erasure.call is None:  # of one call nothing is newer than what is meant
+        where.append("at_ms <= ?")
+        values.append(erasure.at_ms)
     if erasure.tenant is not None:
         where.append("tenant = ?")
         values.append(Names(conn).number(erasure.tenant))
     if erasure.call is not None:
-        where.append(f"{ident} = ?")
-        values.append(erasure.call)
+        where.append(f"({ident} = ? OR {ident} IN ({_ANSWERED_AGAIN}))")
+        values += [erasure.call, erasure.call]
     if erasure.before_ms is not None:
         where.append("at_ms < ?")
         values.append(erasure.before_ms)
@@ -106,6 +113,13 @@ def add_tombstones(conn: sqlite3.Connection, calls: list[str], erasure: Erasure)
     rows = [(call_sha256(call), erasure.at_ms, erasure.bodies_only) for call in calls]
     conflict = "ON CONFLICT (call_sha256) DO UPDATE SET bodies_only = min(bodies_only, excluded.bodies_only)"
     store.insert(conn, "tombstones", rows, conflict=conflict)
+
+
+def only_bodies(conn: sqlite3.Connection, call: str) -> bool | None:
+    """Whether of a call only what was said was erased; None where nothing was."""
+    query = "SELECT bodies_only FROM tombstones WHERE call_sha256 = ?"
+    row = conn.execute(query, (call_sha256(call),)).fetchone()
+    return None if row is None else bool(row[0])
 
 
 def call_sha256(call: str) -> bytes:

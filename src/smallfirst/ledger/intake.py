@@ -1,5 +1,9 @@
 """Takes a batch of records into the store: rows, sums and the place in the journal, in one transaction, so
 that each counts exactly once.
+
+A gateway's importer and commands (`ledger/notes.py`) may take in beside one another: what one of them
+remembers between two transactions (numbers of names, open intents of its own journal) the other never
+changes, and all else is read inside the transaction.
 """
 
 from __future__ import annotations
@@ -14,8 +18,9 @@ import msgspec
 
 from smallfirst.chat import Usage
 from smallfirst.ledger import store
-from smallfirst.ledger.erasure import Erasure, add_tombstones, standing
+from smallfirst.ledger.erasure import Erasure, add_tombstones, only_bodies, standing
 from smallfirst.ledger.names import Ids
+from smallfirst.ledger.outcomes import Kept, add_outcomes
 from smallfirst.ledger.records import (
     Attempt,
     Bodies,
@@ -44,19 +49,20 @@ _json = msgspec.json.Encoder().encode
 class _Batch:
     """Rows to be inserted."""
 
-    __slots__ = ("attempts", "bodies", "calls", "events", "outcomes", "rollups")
+    __slots__ = ("attempts", "bodies", "calls", "events", "outcomes", "rollups", "unsaid")
 
     def __init__(self, ids: Ids) -> None:
         self.calls: list[tuple] = []
         self.attempts: list[tuple] = []
         self.bodies: list[tuple] = []
-        self.outcomes: list[tuple] = []
+        self.outcomes: list[Outcome] = []
         self.events: list[tuple] = []
+        self.unsaid: set[str] = set()  # calls whose bodies are not kept
         self.rollups = Rollups(ids)
 
 
 class Intake:
-    """The one writer of calls. `last_erasure` is the number of the newest erasure that it has seen."""
+    """The writer of calls. `last_erasure` is the number of the newest erasure that it has seen."""
 
     def __init__(self, conn: sqlite3.Connection) -> None:
         self._conn = conn
@@ -65,6 +71,7 @@ class Intake:
         self._stored: set[str] = set()  # calls with rows in intents_open
         self._erasures: list[Erasure] = []
         self.last_erasure = 0
+        self.kept: list[Kept] = []
         self._load()
 
     @property
@@ -76,17 +83,20 @@ class Intake:
         """Intents of calls that were not settled, by call."""
         return {call: list(intents) for call, intents in self._open.items()}
 
-    def take(self, records: Sequence[Record], position: Position) -> None:
-        """Takes the records in, all or none. Raises `sqlite3.Error`; nothing has then changed, and the same
+    def take(self, records: Sequence[Record], position: Position | None) -> None:
+        """Takes the records in, all or none, and notes the place in the journal behind them (None: they come
+        from a command and lie in no journal). Raises `sqlite3.Error`; nothing has then changed, and the same
         batch can be taken again.
 
-        A call that is settled already is not settled again, whatever brings it a second time.
+        A call that is settled already is not settled again, whatever brings it a second time. `kept` says
+        afterwards what became of each outcome.
         """
         try:
             with store.transaction(self._conn):
                 self._take(records)
-                store.set_meta(self._conn, "journal_segment", position.segment)
-                store.set_meta(self._conn, "journal_offset", position.offset)
+                if position is not None:
+                    store.set_meta(self._conn, "journal_segment", position.segment)
+                    store.set_meta(self._conn, "journal_offset", position.offset)
         except BaseException:
             self._ids.clear()
             self._load()
@@ -129,29 +139,35 @@ class Intake:
         if erasure is not None and not erasure.bodies_only:
             add_tombstones(self._conn, [call.id], erasure)
             return
+        if self._answers_what_was_erased(batch, call):
+            return
         batch.calls.append(call_row(n, call, self._ids))
         for attempt in call.attempts:
             batch.attempts.append(attempt_row(n, attempt, self._ids))
+
+    def _answers_what_was_erased(self, batch: _Batch, call: Call) -> bool:
+        """Whether the call answered one again that has been erased since: then it is erased, too, or what was
+        said in it is.
+        """
+        of = call.decision.get("of")
+        only = only_bodies(self._conn, of) if isinstance(of, str) else None
+        if only is None:
+            return False
+        batch.unsaid.add(call.id)
+        erasure = Erasure(at_ms=call.at_ms, call=call.id, bodies_only=only)
+        add_tombstones(self._conn, [call.id], erasure)
+        return not only
 
     def _note(self, batch: _Batch, record: Bodies | Event | Heartbeat | Outcome) -> None:
         match record:
             case Bodies():
                 erasure = self._erasure(record.call, record.tenant, record.at_ms)
-                if erasure is None:
-                    batch.bodies.append(self._bodies_row(record))
-                else:
+                if erasure is not None:
                     add_tombstones(self._conn, [record.call], erasure)
+                elif only_bodies(self._conn, record.call) is None:
+                    batch.bodies.append(self._bodies_row(record))
             case Outcome():
-                batch.outcomes.append(
-                    (
-                        None,
-                        record.at_ms,
-                        record.call,
-                        record.kind,
-                        _json(record.value).decode(),
-                        record.source,
-                    )
-                )
+                batch.outcomes.append(record)
             case Event():
                 batch.events.append((None, record.at_ms, record.kind, _json(record.detail).decode()))
             case Heartbeat():
@@ -191,10 +207,15 @@ class Intake:
 
     def _write(self, batch: _Batch, fresh: set[str], n: int) -> None:
         conn = self._conn
-        for table in ("calls", "attempts", "outcomes", "events"):
+        for table in ("calls", "attempts", "events"):
             store.insert(conn, table, getattr(batch, table))
             _give_way()
-        store.insert(conn, "bodies", batch.bodies, conflict="ON CONFLICT (call) DO NOTHING")
+        self.kept = add_outcomes(conn, batch.outcomes)
+        said = [row for row in batch.bodies if row[0] not in batch.unsaid]
+        store.insert(conn, "bodies", said, conflict="ON CONFLICT (call) DO NOTHING")
+        if batch.unsaid:
+            ids = _json(list(batch.unsaid)).decode()
+            conn.execute("DELETE FROM bodies WHERE call IN (SELECT value FROM json_each(?))", (ids,))
         batch.rollups.write(conn, _give_way)
         closed = [call for call in self._stored if call not in self._open]
         if closed:

@@ -14,34 +14,38 @@ import msgspec
 from smallfirst.errors import StateError
 from smallfirst.ledger import buckets
 from smallfirst.ledger.erasure import call_sha256
-from smallfirst.ledger.reader import Reader, Value
+from smallfirst.ledger.filter import ALL, Filter, conditions
+from smallfirst.ledger.outcome_queries import (
+    NamedCall,
+    OutcomeCount,
+    OutcomeQueries,
+    StoredOutcome,
+    ToldOutcome,
+)
+from smallfirst.ledger.reader import Value
 from smallfirst.ledger.records import Attempt, Call
 from smallfirst.ledger.rows import attempt_from_row, call_from_row
+
+__all__ = [
+    "Counts",
+    "Filter",
+    "Listed",
+    "NamedCall",
+    "OutcomeCount",
+    "Queries",
+    "StoredBodies",
+    "StoredEvent",
+    "StoredOutcome",
+    "ToldOutcome",
+]
 
 HOURS_PER_DAY = 24
 _DAY_MS = 86_400_000
 LEAST_ANSWERS = 20  # below this a quantile of history says little
 HISTORY_HOURS = 30 * HOURS_PER_DAY
-_OWN_PURSE = ("eval", "replay")  # origins that no gateway budget pays for
+ASIDE = ("explore", "shadow", "spot-check")  # origins of calls that are answered again, off a client's path
+_OWN_PURSE = ("eval", "replay", *ASIDE)  # origins that no budget of a key, tenant or task pays for
 _COLUMN_BY_SCOPE = {"key": "key", "tenant": "tenant", "task": "task"}
-
-
-class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Calls that fit all that is given. Times are Unix milliseconds, from `since_ms` up to but not including
-    `until_ms`.
-    """
-
-    tenant: str | None = None
-    key: str | None = None
-    task: str | None = None
-    model: str | None = None
-    status: str | None = None
-    origin: str | None = None
-    since_ms: int | None = None
-    until_ms: int | None = None
-
-
-_ALL = Filter()
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -59,15 +63,6 @@ class StoredBodies(msgspec.Struct, frozen=True):
     expires_ms: int
 
 
-class StoredOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What was later learned of a call's answer."""
-
-    at_ms: int
-    kind: str
-    value: Any
-    source: str
-
-
 class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something that an operator did or must know."""
 
@@ -83,23 +78,20 @@ class Counts(msgspec.Struct, frozen=True):
     attempts: int
 
 
-class Queries:
+class Queries(OutcomeQueries):
     """Reads single calls and running sums. Raises `StateError` where the store cannot be read."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-
-    def calls(self, wanted: Filter = _ALL, *, limit: int = 50, before: int | None = None) -> list[Listed]:
+    def calls(self, wanted: Filter = ALL, *, limit: int = 50, before: int | None = None) -> list[Listed]:
         """The latest calls first; `before` is the number of the last one already seen."""
-        where, values = self._where(wanted)
+        where, values = conditions(self._reader, wanted)
         if before is not None:
             where.append("n < ?")
             values.append(before)
         return self._listed(where, values, "n DESC", limit)
 
-    def tail(self, after: int, wanted: Filter = _ALL, *, limit: int = 1000) -> list[Listed]:
+    def tail(self, after: int, wanted: Filter = ALL, *, limit: int = 1000) -> list[Listed]:
         """Calls recorded after number `after`, in the order in which they were recorded."""
-        where, values = self._where(wanted)
+        where, values = conditions(self._reader, wanted)
         return self._listed([*where, "n > ?"], [*values, after], "n", limit)
 
     def last(self) -> int:
@@ -144,19 +136,25 @@ class Queries:
             else None
         )
 
-    def outcomes(self, call: str) -> list[StoredOutcome]:
-        """What was learned of a call's answer, in the order in which it was learned."""
+    def answered_again(self, call: str) -> list[Call]:
+        """The calls of origin explore, shadow or spot-check that answered this one again, whole, in their
+        order.
+        """
         rows = self._reader.rows(
-            "SELECT at_ms, kind, value, source FROM outcomes WHERE call = ? ORDER BY n", (call,)
+            "SELECT * FROM calls WHERE json_extract(decision, '$.of') = ?"
+            " AND json_extract(decision, '$.of') IS NOT NULL ORDER BY n",
+            (call,),
         )
-        return [
-            StoredOutcome(at_ms=at, kind=kind, value=msgspec.json.decode(value), source=source)
-            for at, kind, value, source in rows
-        ]
+        names = self._reader.names()
+        return [call_from_row(row, names, self._attempts(row[0])) for row in rows]
 
-    def events(self, *, limit: int = 100) -> list[StoredEvent]:
-        """The latest events first."""
-        rows = self._reader.rows("SELECT at_ms, kind, detail FROM events ORDER BY n DESC LIMIT ?", (limit,))
+    def events(self, *, kind: str | None = None, limit: int | None = 100) -> list[StoredEvent]:
+        """The latest events first, of one kind where it is given; all of them where `limit` is None."""
+        where, values = ("", []) if kind is None else ("WHERE kind = ?", [kind])
+        rows = self._reader.rows(
+            f"SELECT at_ms, kind, detail FROM events {where} ORDER BY n DESC LIMIT ?",
+            [*values, -1 if limit is None else limit],
+        )
         return [
             StoredEvent(at_ms=at, kind=kind, detail=msgspec.json.decode(detail)) for at, kind, detail in rows
         ]
@@ -164,6 +162,10 @@ class Queries:
     def is_erased(self, call: str) -> bool:
         """Whether a call, or what was said in it, was erased: then what was made from it must go too."""
         return bool(self._reader.rows("SELECT 1 FROM tombstones WHERE call_sha256 = ?", (call_sha256(call),)))
+
+    def tombstones(self) -> frozenset[bytes]:
+        """The SHA-256 of the ids of all erased calls."""
+        return frozenset(row[0] for row in self._reader.rows("SELECT call_sha256 FROM tombstones"))
 
     def counts(self, *, tenant: str | None = None) -> Counts:
         """How much there is; erased calls included, for what they cost stays."""
@@ -176,23 +178,37 @@ class Queries:
         """What a scope (`key`, `tenant` or `task`, and its name) has spent on a day (days since 1970, UTC),
         in nano-dollars; with " (frontier)" behind its kind, what of it went to frontier models.
 
-        Unknown prices add nothing. Evaluations and replays are not counted: they have a purse of their own.
+        Unknown prices add nothing. Evaluations, replays and what is answered again off a client's path are
+        not counted: they have purses of their own.
         """
         kind, _, part = scope[0].partition(" ")
         column = _COLUMN_BY_SCOPE[kind]
         own = [self._reader.number(origin) for origin in _OWN_PURSE]
+        marks = ", ".join("?" * len(own))
         if part:
             rows = self._reader.rows(
                 "SELECT coalesce(sum(attempts.cost_nusd), 0) FROM calls JOIN attempts ON attempts.call = calls.n"
                 f" WHERE calls.at_ms >= ? AND calls.at_ms < ? AND calls.{column} = ? AND attempts.frontier"
-                " AND calls.origin NOT IN (?, ?)",
+                f" AND calls.origin NOT IN ({marks})",
                 (day * _DAY_MS, (day + 1) * _DAY_MS, self._reader.number(scope[1]), *own),
             )
             return rows[0][0]
         rows = self._reader.rows(
             "SELECT coalesce(sum(cost_nusd), 0) FROM hourly_attempts"
-            f" WHERE hour >= ? AND hour < ? AND {column} = ? AND origin NOT IN (?, ?)",
+            f" WHERE hour >= ? AND hour < ? AND {column} = ? AND origin NOT IN ({marks})",
             (day * HOURS_PER_DAY, (day + 1) * HOURS_PER_DAY, self._reader.number(scope[1]), *own),
+        )
+        return rows[0][0]
+
+    def spent_aside_nusd(self, day: int, task: str) -> int:
+        """What a task's calls that were answered again off a client's path have cost on a day, in
+        nano-dollars. Unknown prices add nothing.
+        """
+        origins = [self._reader.number(origin) for origin in ASIDE]
+        rows = self._reader.rows(
+            "SELECT coalesce(sum(cost_nusd), 0) FROM hourly_attempts"
+            " WHERE hour >= ? AND hour < ? AND task = ? AND origin IN (?, ?, ?)",
+            (day * HOURS_PER_DAY, (day + 1) * HOURS_PER_DAY, self._reader.number(task), *origins),
         )
         return rows[0][0]
 
@@ -214,20 +230,6 @@ class Queries:
             return None
         found = buckets.quantile(rows, q)
         return None if found is None else buckets.upper(found)
-
-    def _where(self, wanted: Filter) -> tuple[list[str], list[Value]]:
-        where: list[str] = []
-        values: list[Value] = []
-        for column in ("tenant", "key", "task", "model", "status", "origin"):
-            name = getattr(wanted, column)
-            if name is not None:
-                where.append(f"{column} = ?")
-                values.append(self._reader.number(name))
-        for test, bound in (("at_ms >= ?", wanted.since_ms), ("at_ms < ?", wanted.until_ms)):
-            if bound is not None:
-                where.append(test)
-                values.append(bound)
-        return where, values
 
     def _listed(self, where: list[str], values: list[Value], order: str, limit: int) -> list[Listed]:
         condition = f"WHERE {' AND '.join(where)}" if where else ""

@@ -40,6 +40,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     endpoint: str = ""
     upstream_model: str = ""
     upstream_id: str = ""
+    system_fingerprint: str = ""  # as the provider says it; in the journal, not in the store
     http_status: int = 0
     ttft_ms: float | None = None
     stop: str = ""
@@ -84,6 +85,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     decision: dict[str, Any] = {}
     unproven: bool = False
     outside_bound: bool = False
+    trainable: bool = True  # False: its client sent `x-smallfirst-train: 0`
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True, tag="intent", omit_defaults=True):
@@ -151,12 +153,19 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat"):
     hourly_nusd: dict[str, int]
 
 
+OutcomeKind = Literal["score", "label", "thumbs", "judge", "bad-hit"]
+"""`score`: in [0, 1], by a scorer or a person. `label`: what would have been right. `judge`: a language model's word.
+`bad-hit`: an answer from the cache that did not fit."""
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag="outcome"):
-    """What was later learned of a call's answer. Appended, never overwritten."""
+    """What was later learned of a call's answer. Appended, never overwritten; of one kind and source (and of
+    one model, release and policy, where the value names them) the latest by `at_ms` counts.
+    """
 
     at_ms: int
     call: str
-    kind: Literal["score", "label", "thumbs", "judge", "bad-hit"]
+    kind: OutcomeKind
     value: Any
     source: str = ""
 

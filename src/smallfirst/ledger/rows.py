@@ -48,6 +48,7 @@ def call_row(n: int, call: Call, ids: Ids) -> tuple[Any, ...]:
         call.client_key or None,
         call.conversation or None,
         _encode(call.decision).decode() if call.decision else None,
+        call.trainable,
     )
 
 
@@ -118,6 +119,7 @@ def call_from_row(row: tuple[Any, ...], names: Names, attempts: tuple[Attempt, .
         client_key=row[26] or "",
         conversation=row[27] or "",
         decision=msgspec.json.decode(row[28]) if row[28] else {},
+        trainable=bool(row[29]),
         attempts=attempts,
     )
 

@@ -14,6 +14,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -22,6 +23,7 @@ import smallfirst
 from smallfirst.classify import artifact
 from smallfirst.classify.artifact import SUFFIX
 from smallfirst.classify.store import Artifacts
+from smallfirst.config.finding import nearest_or_all
 from smallfirst.config.schema import Config
 from smallfirst.errors import ReleaseError
 from smallfirst.releases.learned import NOTHING_LEARNED, Learned
@@ -66,12 +68,28 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     tasks: tuple[str, ...]
 
 
-def release_from_config(config: Config, learned: Learned = NOTHING_LEARNED) -> Release:
-    """The candidate that `[tasks.*]` describes, with the heads and routers that were learned for them."""
+def release_from_config(
+    config: Config,
+    learned: Learned = NOTHING_LEARNED,
+    *,
+    only: Collection[str] = (),
+    live: Release | None = None,
+) -> Release:
+    """The candidate that `[tasks.*]` describes, with the heads and routers that were learned for them.
+
+    `only`: these tasks change, and all others, and which calls are taken for them, stay as they are in `live` (None: as in the baseline).
+    """
     if not config.tasks:
         raise ReleaseError("there is no [tasks.NAME] in the configuration, so there is nothing to release")
-    policies = {name: policy_from_task(name, config, learned) for name in sorted(config.tasks)}
-    return Release(policies=policies, intents=_intents(config, learned))
+    for name in only:
+        if name not in config.tasks:
+            raise ReleaseError(f"task {name!r} is not configured{nearest_or_all(name, list(config.tasks))}")
+    changed = {name: policy_from_task(name, config, learned) for name in sorted(only or config.tasks)}
+    if not only:
+        return Release(policies=changed, intents=_intents(config, learned))
+    before = live if live is not None else baseline(config)
+    policies = baseline(config).policies | before.policies | changed
+    return Release(policies={name: policies[name] for name in sorted(policies)}, intents=before.intents)
 
 
 def _intents(config: Config, learned: Learned) -> str | None:
@@ -163,10 +181,14 @@ class Releases:
         """All releases, newest first."""
         listed = []
         for name in self._names():
-            built = msgspec.json.decode((self.folder / name / "built.json").read_bytes(), type=Built)
+            built = self.built(name)
             raw = msgspec.json.decode((self.folder / name / "release.json").read_bytes())
             listed.append(Listed(id=name, built=built, tasks=tuple(sorted(raw.get("policies", {})))))
         return sorted(listed, key=lambda item: item.built.at_ms, reverse=True)
+
+    def built(self, name: str) -> Built:
+        """Where the release of this id came from."""
+        return msgspec.json.decode((self.folder / name / "built.json").read_bytes(), type=Built)
 
     def _names(self) -> list[str]:
         if not self.folder.is_dir():

@@ -81,6 +81,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return (*found, self.router.weights_sha256) if self.router else tuple(found)
 
     @property
+    def models(self) -> frozenset[str]:
+        """Every model whose answers decide: those of the ladder, and the one that its router asks."""
+        asked = self.router.asked if self.router is not None else None
+        return frozenset(rung.model for rung in self.ladder) | ({asked.model} if asked else frozenset())
+
+    @property
     def hash(self) -> str:
         """SHA-256 of the canonical JSON, in hex."""
         return hashlib.sha256(canonical(self)).hexdigest()

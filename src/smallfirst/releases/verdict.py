@@ -50,12 +50,14 @@ class Comparison(_Strict, frozen=True, kw_only=True):
 
 
 class Budget(_Strict, frozen=True, kw_only=True):
-    """A limit on something other than quality: "cost", "latency_p95", "cache_error"."""
+    """A limit on something other than quality: "cost", "latency_p95", "cache_error". `value` is what was seen and `bound` what it does not
+    exceed, at 95 %; None where it cannot be said, as of a price that is unknown.
+    """
 
     of: str
     finding: Finding
-    value: float
-    bound: float
+    value: float | None
+    bound: float | None
     limit: float
 
 
@@ -66,6 +68,18 @@ class Alert(_Strict, frozen=True, kw_only=True):
     examples: int
     loss: float
     p: float
+
+
+class Disagreement(_Strict, frozen=True, kw_only=True):
+    """How often small models' answers were not the frontier's, on the held-out examples that a small model answered: the mean of
+    1 − score(candidate's answer, with the frontier's as reference), and what it does not exceed, each bound at its own level of error.
+
+    A canary's answers have no gold reference, but the frontier can be asked; this says what to expect then.
+    """
+
+    mean: float
+    bounds: tuple[tuple[float, float], ...]  # (level, upper bound), levels falling
+    examples: int  # that a small model answered
 
 
 class TaskVerdict(_Strict, frozen=True, kw_only=True):
@@ -83,6 +97,7 @@ class TaskVerdict(_Strict, frozen=True, kw_only=True):
     comparisons: tuple[Comparison, ...] = ()
     budgets: tuple[Budget, ...] = ()
     alerts: tuple[Alert, ...] = ()
+    disagreement: Disagreement | None = None  # None: no small model answered, or no frontier was asked
     note: str = ""
 
 

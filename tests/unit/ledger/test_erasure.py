@@ -88,3 +88,24 @@ def test_nothing_of_it_is_left_in_any_file_once_the_importer_has_seen_it(ledger,
     ledger.importer._attempt()
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or b"initech-42" not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("only", [False, True])
+@pytest.mark.parametrize("late", [False, True])
+def test_what_answered_it_again_was_asked_the_same_and_goes_with_it(ledger, tmp_path, only, late):
+    asked, other = call(), call()
+    again = call(origin="explore", at_ms=AT_MS + 500, decision={"of": asked.id})
+    beside = call(origin="explore", decision={"of": other.id})
+    put(ledger, asked, other, beside, *([] if late else [again]))
+    ledger.importer.import_now()
+    erase(tmp_path, Erasure(at_ms=AT_MS + 1, call=asked.id, bodies_only=only))
+    if late:
+        put(ledger, again)
+        ledger.importer.import_now()
+    for gone in (asked, again):
+        assert ledger.queries.is_erased(gone.id)
+        assert ledger.queries.bodies(gone.id) is None
+        assert bool(ledger.queries.calls_by_id([gone.id])) is only
+    for stays in (other, beside):
+        assert ledger.queries.bodies(stays.id) is not None
+    assert ledger.queries.counts().calls == 4  # what they cost stays

@@ -7,15 +7,13 @@ import pytest
 
 from smallfirst.config.schema import Config, Model, Provider, Rung, Task
 from smallfirst.contracts import LabelContract, TextContract
-from smallfirst.errors import ReleaseError, StateError
+from smallfirst.errors import ReleaseError
 from smallfirst.releases import (
     Live,
     Releases,
     baseline,
     load_serving,
-    read_live,
     release_from_config,
-    write_live,
 )
 
 TRIAGE = Task(
@@ -101,15 +99,6 @@ def test_a_release_is_not_served_for_other_models_than_it_was_built_for(tmp_path
     renamed = config(models={"small": Model(provider="p", id="small-2"), "large": Model(provider="p")})
     with pytest.raises(ReleaseError, match=r"'small' was p/small-1 .* now it is p/small-2"):
         load_serving(Live(release=name, unproven="x"), state=tmp_path, config=renamed)
-
-
-def test_the_channel_survives_and_a_damaged_one_is_named(tmp_path: Path) -> None:
-    assert read_live(tmp_path) == Live()
-    write_live(tmp_path, Live(release="abc", unproven="why"))
-    assert read_live(tmp_path) == Live(release="abc", unproven="why")
-    (tmp_path / "channels.json").write_text("{")
-    with pytest.raises(StateError, match="delete it to return to baseline"):
-        read_live(tmp_path)
 
 
 def test_unknown_and_ambiguous_names(tmp_path: Path) -> None:

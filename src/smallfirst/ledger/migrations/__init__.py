@@ -2,8 +2,8 @@
 file.
 """
 
-from smallfirst.ledger.migrations import m001_initial
+from smallfirst.ledger.migrations import m001_initial, m002_learning
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (m001_initial.STATEMENTS,)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (m001_initial.STATEMENTS, m002_learning.STATEMENTS)
 
 __all__ = ["MIGRATIONS"]
