@@ -120,6 +120,7 @@ class Attempting:
         reason: str = "",
         upstream_id: str = "",
         upstream_model: str = "",
+        system_fingerprint: str = "",
     ) -> Attempt:
         """It answered, well or not as the contract says. Usage that was not reported is estimated from what came."""
         if self.record is not None:
@@ -146,6 +147,7 @@ class Attempting:
             http_status=200,
             upstream_id=upstream_id,
             upstream_model=upstream_model,
+            system_fingerprint=system_fingerprint,
         )
 
     def broke_off(
@@ -205,6 +207,7 @@ class Attempting:
         http_status: int = 0,
         upstream_id: str = "",
         upstream_model: str = "",
+        system_fingerprint: str = "",
     ) -> Attempt:
         self.endpoint.in_flight -= 1
         self.model.in_flight -= 1
@@ -224,6 +227,7 @@ class Attempting:
             endpoint=self.endpoint.name,
             upstream_model=upstream_model[:_MAX_TOLD_CHARS],
             upstream_id=upstream_id[:_MAX_TOLD_CHARS],
+            system_fingerprint=system_fingerprint[:_MAX_TOLD_CHARS],
             http_status=http_status,
             ttft_ms=round(self.ttft_ms, 3) if self.ttft_ms is not None else None,
             stop=stop[:_MAX_TOLD_CHARS],

@@ -43,13 +43,25 @@ AnyPeek = openai_chat.Peek | StreamPeek
 _RETRIED_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 
+class Rejected(msgspec.Struct, frozen=True):
+    """What a rung answered that was not released, and why."""
+
+    rung: int
+    text: str
+    reason: str
+    doubted: bool  # else it did not keep the contract
+
+
 class Answer(msgspec.Struct, frozen=True):
-    """What is released: a whole reply, or a stream. `unmet` is what the contract finds wrong with a frontier answer that is released all the same."""
+    """What is released: a whole reply, or a stream. `unmet` is what the contract finds wrong with a frontier answer that is released all the same,
+    `rejected` what was answered below it.
+    """
 
     attempting: Attempting
     reply: WholeReply | LiveReply
     held: tuple[SseEvent, ...] | None = None
     unmet: str = ""
+    rejected: tuple[Rejected, ...] = ()
 
     @property
     def model(self) -> Model:
@@ -90,8 +102,8 @@ class Answerer:
             except (UpstreamError, Untranslatable):
                 continue  # recorded by its attempt; the next rung is the answer to it
             if not answer.unmet:
-                return answer
-        return await climb.ask(asked[-1])
+                return climb.released(answer)
+        return climb.released(await climb.ask(asked[-1]))
 
 
 class _Climb:
@@ -108,6 +120,7 @@ class _Climb:
         "_keep_text",
         "_planner",
         "_policy",
+        "_rejected",
     )
 
     def __init__(
@@ -139,6 +152,12 @@ class _Climb:
             incoming, task=policy.task, account=account, prices=answerer.prices, clock=clock
         )
         self._first = True
+        self._rejected: list[Rejected] = []
+
+    def released(self, answer: Answer) -> Answer:
+        """The answer, with what was rejected before it."""
+        below = tuple(each for each in self._rejected if each.rung != answer.attempting.plan.rung)
+        return msgspec.structs.replace(answer, rejected=below) if below else answer
 
     async def ask(self, index: int) -> Answer:
         """The rung's answer; retried only where the rung is the last."""
@@ -253,7 +272,10 @@ class _Climb:
             reason=unmet,
             upstream_id=peek.id,
             upstream_model=peek.model,
+            system_fingerprint=peek.fingerprint,
         )
+        if unmet:
+            self._rejected.append(Rejected(attempting.plan.rung, text, unmet, status == "doubted"))
         self._below = None if status == "unmet" or calls_tools else (attempting.plan.rung, text)
         return unmet
 

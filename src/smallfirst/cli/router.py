@@ -17,8 +17,9 @@ from rich.table import Table
 
 from smallfirst.cli.intents import intents
 from smallfirst.cli.progress import progress_bar
-from smallfirst.cli.router_shown import fit_figures, percent, show_eval, show_fit, write_eval
+from smallfirst.cli.router_shown import percent, show_eval, show_fit, write_eval
 from smallfirst.cli.state import CONFIG, JSON
+from smallfirst.training.fit_figures import fit_figures
 
 if TYPE_CHECKING:
     from smallfirst.config import Config
@@ -58,7 +59,10 @@ _CONCURRENCY = typer.Option(8, min=1, help="With --by: how many questions are pu
 @app.command()
 def fit(
     task: str = typer.Option(..., "--task", "-t", help="The task."),
-    outcomes: Path = typer.Option(..., help="Outcome rows, one JSON object a line."),
+    outcomes: Path | None = typer.Option(None, help="Outcome rows, one JSON object a line."),
+    run: str = typer.Option(
+        "", metavar="RUN", help="Instead of rows: the answers of a run of `smallfirst eval`."
+    ),
     ladder: str = typer.Option(
         "",
         help="Models' names in the rows, cheapest first, with commas; default: the task's ladder, else by cost or score.",
@@ -93,8 +97,8 @@ def fit(
     wanted_embedder = embedder or (told.router.embedder if told else "wordllama")
     after, before = (told.router.question_after, told.router.question_before) if told else ("", "")
     with progress_bar() as progress:
-        examples = _read(outcomes, after=after, before=before)
-        names = _ladder(ladder, told, examples, outcomes)
+        source_name, examples = _fit_on(outcomes, run, state, after=after, before=before)
+        names = _ladder(ladder, told, examples, source_name)
         wanted = _wanted(task, names, goal, loaded, state)
         wanted = msgspec.structs.replace(
             wanted,
@@ -221,6 +225,27 @@ def list_(config: Path | None = CONFIG, as_json: bool = JSON) -> None:
             escape(item.described.note),
         )
     Console().print(table)
+
+
+def _fit_on(
+    outcomes: Path | None, run: str, state: Path, *, after: str, before: str
+) -> tuple[Path, list[Example]]:
+    """The examples to fit on, and what they are called. Raises `ConfigError` unless one source is given."""
+    from smallfirst.errors import ConfigError
+
+    if (outcomes is None) == (not run):
+        raise ConfigError("give --outcomes FILE, or --run with a run of `smallfirst eval`")
+    if outcomes is not None:
+        return outcomes, _read(outcomes, after=after, before=before)
+    from smallfirst.evals.outcome_rows import outcome_rows
+    from smallfirst.evals.runner import read_run
+    from smallfirst.evals.store import Runs
+    from smallfirst.training.outcomes import examples_of
+
+    store = Runs(state).open(run)
+    asked = store.examples()
+    rows = outcome_rows(read_run(store, asked), asked)
+    return Path(store.name), examples_of(rows, after=after, before=before)
 
 
 def _read(path: Path, names: Sequence[str] = (), *, after: str = "", before: str = "") -> list[Example]:

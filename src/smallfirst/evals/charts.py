@@ -14,7 +14,7 @@ from smallfirst.statistics import RiskCoverage
 if TYPE_CHECKING:
     import altair
 
-_OURS, _INK, _GREY, _PALE = "#0a7d5a", "#1f2933", "#6b7785", "#b8c0c8"
+OURS, INK, GREY, PALE = "#0a7d5a", "#1f2933", "#6b7785", "#b8c0c8"
 _WIDTH, _HEIGHT = 560, 340
 _POINTS = 400  # drawn of a curve: more than its pixels can tell apart
 
@@ -34,7 +34,7 @@ def draw_cost_quality(
     `operating` is the share (0 … 1) and the quality at which the quality bound runs the router. The ending of `path`,
     `.png` or `.svg`, decides. Raises ConfigError where the drawing library is not installed, or for another ending.
     """
-    alt = _altair(path)
+    alt = altair_for(path)
     grid = np.linspace(0, 1, _POINTS + 1)
     low, high = figures.small_quality, figures.frontier_quality
     router = np.interp(grid, figures.curve.shares, figures.curve.qualities)
@@ -42,36 +42,37 @@ def draw_cost_quality(
     crowded = operating is not None and 0.4 < operating[0] < 0.75
     spot = 0.25 if crowded else 0.55
     layers = [
-        _line(alt, [0, 100], [low, high], colour=_PALE, dashed=True),
-        _line(alt, 100 * grid, oracle, colour=_PALE),
-        _line(alt, 100 * grid, router, colour=_OURS),
-        *_label(alt, (36, low + 0.36 * (high - low), "random"), _BELOW, colour=_GREY),
-        *_label(alt, (55, float(np.interp(0.55, grid, oracle)), "oracle"), _ABOVE, colour=_GREY),
-        *_label(alt, (100 * spot, float(np.interp(spot, grid, router)), "router"), _ABOVE, colour=_OURS),
-        *_point(alt, (0, low, "small alone"), _BELOW, colour=_INK),
-        *_point(alt, (100, high, "frontier alone"), _BESIDE, colour=_INK),
+        _line(alt, [0, 100], [low, high], colour=PALE, dashed=True),
+        _line(alt, 100 * grid, oracle, colour=PALE),
+        _line(alt, 100 * grid, router, colour=OURS),
+        *_label(alt, (36, low + 0.36 * (high - low), "random"), _BELOW, colour=GREY),
+        *_label(alt, (55, float(np.interp(0.55, grid, oracle)), "oracle"), _ABOVE, colour=GREY),
+        *_label(alt, (100 * spot, float(np.interp(spot, grid, router)), "router"), _ABOVE, colour=OURS),
+        *_point(alt, (0, low, "small alone"), _BELOW, colour=INK),
+        *_point(alt, (100, high, "frontier alone"), _BESIDE, colour=INK),
     ]
     if operating is not None:
-        layers += _point(alt, (100 * operating[0], operating[1], "quality bound"), _BELOW, colour=_OURS)
+        layers += _point(alt, (100 * operating[0], operating[1], "quality bound"), _BELOW, colour=OURS)
     _save(alt, path, layers, ("Calls to the frontier, %", "Quality (mean score)", title))
 
 
 def draw_risk_coverage(path: Path, curve: RiskCoverage, *, title: str = "") -> None:
     """Writes the share of wrong answers over the share of calls answered, surest first. Errors as above."""
-    alt = _altair(path)
+    alt = altair_for(path)
     coverages, risks = np.asarray(curve.coverages), np.asarray(curve.risks)
     drawn = np.unique(np.linspace(0, coverages.size - 1, min(coverages.size, 3 * _POINTS)).astype(int))
-    layers = [_line(alt, 100 * coverages[drawn], 100 * risks[drawn], colour=_OURS)]
+    layers = [_line(alt, 100 * coverages[drawn], 100 * risks[drawn], colour=OURS)]
     for part in (0.8, 0.9, 1.0):
         if coverages.size and part >= coverages[0]:
             risk = 100 * float(np.interp(part, coverages, risks))
             layers += _point(
-                alt, (100 * part, risk, f"{risk:.1f} % at {100 * part:.0f} %"), _ABOVE, colour=_OURS
+                alt, (100 * part, risk, f"{risk:.1f} % at {100 * part:.0f} %"), _ABOVE, colour=OURS
             )
     _save(alt, path, layers, ("Calls answered, surest first, %", "Wrong among them, %", title))
 
 
-def _altair(path: Path) -> Any:
+def altair_for(path: Path) -> Any:
+    """The drawing library, for a picture of that name. Raises `ConfigError` where it is not installed, or for another ending."""
     if path.suffix not in (".png", ".svg"):
         raise ConfigError(f"a picture is .png or .svg, not {path.name}")
     try:
@@ -84,7 +85,7 @@ def _altair(path: Path) -> Any:
 
 def _line(alt: Any, x: Any, y: Any, *, colour: str, dashed: bool = False) -> altair.Chart:
     rows = [{"x": float(a), "y": float(b)} for a, b in zip(x, y, strict=True)]
-    width = 2.5 if colour == _OURS else 1.5
+    width = 2.5 if colour == OURS else 1.5
     mark = alt.Chart(alt.InlineData(values=rows)).mark_line(
         color=colour, strokeWidth=width, strokeDash=[5, 4] if dashed else [1, 0]
     )
@@ -109,7 +110,7 @@ def _label(alt: Any, mark: Mark, place: dict[str, Any], *, colour: str) -> list[
 def _save(alt: Any, path: Path, layers: list[altair.Chart], words: tuple[str, str, str]) -> None:
     across, up, title = words
     axis = alt.Axis(
-        grid=False, domainColor=_PALE, tickColor=_PALE, labelColor=_GREY, titleColor=_INK, tickCount=6
+        grid=False, domainColor=PALE, tickColor=PALE, labelColor=GREY, titleColor=INK, tickCount=6
     )
     rules = axis.copy()
     rules.grid, rules.gridColor, rules.domain, rules.ticks = True, "#eef1f3", False, False
@@ -123,8 +124,6 @@ def _save(alt: Any, path: Path, layers: list[altair.Chart], words: tuple[str, st
         .configure_axis(titleFontWeight="normal", titleFontSize=13, labelFontSize=12, titlePadding=10)
     )
     if title:
-        heading = alt.TitleParams(
-            title, anchor="start", color=_INK, fontSize=15, fontWeight="bold", offset=14
-        )
+        heading = alt.TitleParams(title, anchor="start", color=INK, fontSize=15, fontWeight="bold", offset=14)
         chart = chart.properties(title=heading)
     chart.save(str(path), **({"ppi": 144} if path.suffix == ".png" else {}))

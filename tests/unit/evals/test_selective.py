@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from smallfirst.evals import selective
-from smallfirst.evals.selective import macro_f1
 
 GOLD = ["a", "a", "b", "b", "oos", "oos"]
 GIVEN = ["a", "b", "b", "b", "oos", "a"]
@@ -54,11 +53,6 @@ def test_an_in_scope_row_called_out_of_scope_is_wrong():
 def test_no_rows():
     made = selective([], [], confidences=[], oos_scores=[])
     assert (made.accuracy, made.macro_f1, made.accuracy_at_90, made.oos_auroc) == (None, None, None, None)
-
-
-def test_macro_f1_counts_labels_of_the_truth_alone():
-    assert macro_f1(["a", "a", "b"], ["a", "c", "b"]) == pytest.approx((2 / 3 + 1) / 2)
-    assert macro_f1(["a"], ["b"]) == 0.0
 
 
 def test_columns_that_do_not_fit_are_refused():
