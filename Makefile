@@ -1,6 +1,6 @@
 # Two commands do everything on a machine with Python 3.11 or newer: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench bench-learning clean setup weights
+.PHONY: help bench-gate demo test test-slow check format bench bench-learning clean setup weights
 
 VENV   := .venv
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -49,6 +49,9 @@ bench: $(READY) ## CPU per call beside nginx, a bare relay, TensorZero, Portkey 
 bench-learning: weights ## What routers and heads are worth on the development data, and how often the bound is broken
 	@$(VENV)/bin/python -m benchmarks.learning
 	@$(VENV)/bin/python -m benchmarks.bound
+
+bench-gate: $(READY) ## How often the gate errs: candidates and canaries whose true loss is known
+	@$(VENV)/bin/python -m benchmarks.gate
 
 clean: ## Remove what was built
 	rm -rf $(VENV) .smallfirst .hypothesis .ruff_cache .import_linter_cache dist

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from smallfirst.config.finding import Finding, Surroundings, error
+from smallfirst.config.finding import Finding, Surroundings, error, warning
 from smallfirst.config.schema import Config
 
 app = typer.Typer(
@@ -56,7 +56,11 @@ def check(
     doubt, unreadable = _price_doubt(loaded)
     found = check_config(loaded, Surroundings(environ=os.environ if secrets else None, price_doubt=doubt))
     known = {finding.path for finding in found}
-    found = [*(finding for finding in unreadable if finding.path not in known), *found]
+    found = [
+        *(finding for finding in unreadable if finding.path not in known),
+        *found,
+        *_unserved(path, loaded),
+    ]
     errors = sum(finding.level == "error" for finding in found)
     if as_json:
         typer.echo(msgspec.json.encode({"file": str(path), "ok": not errors, "findings": found}).decode())
@@ -118,6 +122,26 @@ def show(config: Path | None = _CONFIG, as_json: bool = _JSON) -> None:
         typer.echo(msgspec.json.encode(tables).decode())
     else:
         typer.echo(toml_text.write(tables), nl=False)
+
+
+def _unserved(path: Path, config: Config) -> list[Finding]:
+    """Why what is live, or in canary, could not be served by this configuration: above all a verdict reached by another rule."""
+    from smallfirst.errors import SmallfirstError
+    from smallfirst.releases import load_serving, read_channels
+
+    state = (path.parent / config.storage.path).resolve()
+    found = []
+    try:
+        channels = read_channels(state)
+    except SmallfirstError as unreadable:
+        return [warning("storage.path", str(unreadable))]
+    canary = [("canary", channels.canary.as_live)] if channels.canary else []
+    for name, live in [("live", channels.live), *canary]:
+        try:
+            load_serving(live, state=state, config=config)
+        except SmallfirstError as refusal:
+            found.append(warning("tasks", f"what is {name} cannot be served by this file: {refusal}"))
+    return found
 
 
 def _price_doubt(config: Config) -> tuple[Callable[[str, str], str | None] | None, list[Finding]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from smallfirst.cli.offline import ready_catalogue, router_of
 from smallfirst.cli.taken import show_taken, take, taken_figures
 from smallfirst.money import format_usd
 
@@ -80,8 +80,8 @@ def explain(
     policy = policies.get(task)
     if policy is None:
         raise ConfigError(f"task {task!r} is not known (tasks: {', '.join(policies) or 'none'})")
-    router = _router(policy, weights, loaded)
-    incoming, catalogue = _incoming(task, system, text), _catalogue(loaded)
+    router = router_of(policy, weights, loaded)
+    incoming, catalogue = _incoming(task, system, text), ready_catalogue(loaded)
     decision = _decide(policy, incoming, catalogue, router)
     with _ledger(state) as ledger:
         expected = _expected(policy, incoming, catalogue, loaded, ledger)
@@ -211,7 +211,7 @@ def _replay(name: str, config: Config, state: Path, as_json: bool) -> None:
         raise ReleaseError(f"call {call.id[:12]} was of no task: nothing was decided for it")
     serving = load_serving(Live(release=call.release, unproven="explain"), state=state, config=config)
     policy = serving.policies[call.task]
-    router = _router(policy, serving.weights, config)
+    router = router_of(policy, serving.weights, config)
     if router is None:
         raise ReleaseError(
             f"call {call.id[:12]} was decided without a router: by release {serving.short}, which has none for {call.task}"
@@ -265,36 +265,12 @@ def _policies(
     return serving.short, serving.policies, serving.weights, serving.intents
 
 
-def _router(policy: Policy, weights: Path | None, config: Config) -> Router | None:
-    from smallfirst.models.embeddings_http import embedder_of
-    from smallfirst.releases import weights_path
-    from smallfirst.routing.routers import open_router
-
-    if policy.router is None or weights is None:
-        return None
-    path = weights_path(weights, policy.router.weights_sha256)
-    return open_router(path, lambda name: embedder_of(name, config, os.environ))
-
-
 def _incoming(task: str, system: str, text: str) -> Incoming:
     from smallfirst.wire.incoming import Incoming
 
     messages = [{"role": "system", "content": system}] if system else []
     body = {"model": f"task/{task}", "messages": [*messages, {"role": "user", "content": text}]}
     return Incoming("chat", msgspec.json.encode(body))
-
-
-def _catalogue(config: Config) -> Catalogue:
-    """The models as a gateway of this configuration would have them, all of them ready."""
-    from smallfirst.models import Catalogue
-    from smallfirst.models.endpoints import Endpoint
-
-    ready = {
-        name: Endpoint("http://127.0.0.1", name="embedded")
-        for name, model in config.models.items()
-        if config.providers[model.provider].kind == "embedded"
-    }
-    return Catalogue(config, _AnySecret(os.environ), embedded=ready)
 
 
 def _decide(policy: Policy, incoming: Incoming, catalogue: Catalogue, router: Router | None) -> Decision:
@@ -372,13 +348,3 @@ def _said(name: str, ledger: LedgerView, tenant: str) -> str:
             asked = [turn.text for turn in incoming.conversation.turns if turn.role == "user"]
             return asked[-1] if asked else ""
     return ""
-
-
-class _AnySecret(dict[str, str]):
-    """Nothing is sent, so no secret is needed: every variable that is not set counts as set."""
-
-    def __missing__(self, name: str) -> str:
-        return "unset"
-
-    def get(self, name: str, default: object = None) -> str:  # type: ignore[override]
-        return self[name]

@@ -12,17 +12,24 @@ from smallfirst.cli import (
     bill,
     calls,
     config,
+    dataset,
     explain,
+    gate,
     head,
+    improve,
     init,
+    judge,
     keys,
     models,
+    outcomes,
     prices,
     release,
+    rollout,
     router,
     serve,
     train,
 )
+from smallfirst.cli import eval as evaluate
 from smallfirst.errors import SmallfirstError
 
 app = typer.Typer(
@@ -36,13 +43,20 @@ app.command(name="serve")(serve.serve)
 app.command(name="explain")(explain.explain)
 app.command(name="bill")(bill.bill)
 app.command(name="train")(train.train)
+app.command(name="improve")(improve.improve)
 app.add_typer(calls.app, name="calls")
 app.add_typer(config.app, name="config")
+app.add_typer(dataset.app, name="dataset")
+app.add_typer(evaluate.app, name="eval")
+app.add_typer(gate.app, name="gate")
 app.add_typer(head.app, name="head")
+app.add_typer(judge.app, name="judge")
 app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
+app.add_typer(outcomes.app, name="outcomes")
 app.add_typer(prices.app, name="prices")
 app.add_typer(release.app, name="release")
+app.add_typer(rollout.app, name="rollout")
 app.add_typer(router.app, name="router")
 
 

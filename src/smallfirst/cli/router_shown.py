@@ -10,36 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from smallfirst.training.fit_figures import fit_figures
+
 if TYPE_CHECKING:
     from smallfirst.evals.router_report import RouterReport
     from smallfirst.training.router_fit import Fit
-
-
-def fit_figures(found: Fit) -> dict[str, Any]:
-    """What is said of a fit, flat."""
-    chosen, fitted = found.chosen, found.fitted
-    bound = chosen.bound
-    return {
-        "task": fitted.task,
-        "ladder": fitted.ladder,
-        "examples": found.train + found.calibration,
-        "train": found.train,
-        "calibration": found.calibration,
-        "margin": bound.margin,
-        "confidence": bound.confidence,
-        "kept": bound.kept,
-        "small_share": bound.small_share,
-        "loss": bound.loss,
-        "loss_bound": bound.loss_bound,
-        "cost_ratio": chosen.cost / chosen.frontier_cost if chosen.frontier_cost else None,
-        "tested": chosen.tested,
-        "certified": chosen.certified,
-        "examples_needed": chosen.examples_needed,
-        "ask": fitted.thresholds.ask,
-        "accept": fitted.thresholds.accept,
-        "embedder": fitted.embedder,
-        "by": fitted.by,
-    }
 
 
 def show_fit(found: Fit, sha256: str) -> None:

@@ -1,8 +1,8 @@
-"""Bounds, tests and measures on numbers: pure functions of arrays. `betting` and `binomial` share the words
-`p_value`, `upper_bound` and `examples_needed`, and are used by their modules' names.
+"""Bounds, tests and measures on numbers: pure functions of arrays. Most share words such as `p_value`, `upper_bound` and
+`examples_needed`, and are used by their modules' names.
 """
 
-from smallfirst.statistics import betting, binomial
+from smallfirst.statistics import betting, binomial, holm, noninferiority, paired, power, spending
 from smallfirst.statistics.calibration import (
     RiskCoverage,
     accuracy_at,
@@ -12,9 +12,14 @@ from smallfirst.statistics.calibration import (
     ece,
     risk_coverage,
 )
+from smallfirst.statistics.paired import Estimate
 from smallfirst.statistics.risk_control import RiskControl, fixed_sequence
+from smallfirst.statistics.sequences import EProcess, EProcessState
 
 __all__ = [
+    "EProcess",
+    "EProcessState",
+    "Estimate",
     "RiskControl",
     "RiskCoverage",
     "accuracy_at",
@@ -25,5 +30,10 @@ __all__ = [
     "brier",
     "ece",
     "fixed_sequence",
+    "holm",
+    "noninferiority",
+    "paired",
+    "power",
     "risk_coverage",
+    "spending",
 ]

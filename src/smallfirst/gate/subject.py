@@ -1,0 +1,191 @@
+"""What a gate compares: for each task of a candidate release, its policy beside the live one and beside the frontier alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from smallfirst.config.schema import TaskGate
+from smallfirst.datasets import Dataset, Datasets
+from smallfirst.errors import DatasetError, ReleaseError
+from smallfirst.evals.arm import Arm, frontier_arm, release_arm
+from smallfirst.evals.judging import JudgeAsk
+from smallfirst.evals.session import Home, scorer_of
+from smallfirst.releases import BASELINE, Policy, Release, Releases, Verdicts, read_live
+from smallfirst.releases.policy import baseline_policy, canonical
+from smallfirst.releases.proof import Proof, Prover
+from smallfirst.releases.rule import task_rule_hash
+from smallfirst.releases.verdict import Against
+from smallfirst.scoring import is_judged
+from smallfirst.scoring.measurement import Measured, Measurements
+from smallfirst.scoring.scorer import Scorer
+
+CANDIDATE, LIVE = "candidate", "live"
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """One task to be judged. `others` are the arms that it is compared with."""
+
+    task: str
+    candidate: Arm
+    others: dict[Against, Arm]
+    live_policy: str
+    dataset: Dataset
+    scorer: Scorer
+    judge: JudgeAsk | None
+    rule_hash: str
+    gate: TaskGate
+    measured: Measured | None = None  # what people said of the judge, where one scores
+    again: int = 0  # how often its evidence has lapsed: gathered anew, it is another comparison
+
+    @property
+    def margin(self) -> float:
+        return self.candidate.policy.margin
+
+    @property
+    def seal(self) -> str:
+        """By which reads of its held-out part are counted, over all versions of the dataset."""
+        return self.dataset.manifest.seal
+
+    @property
+    def arms(self) -> list[Arm]:
+        return [self.candidate, *self.others.values()]
+
+    @property
+    def comparison(self) -> str:
+        """The name of what is compared, on what, by what rule: the same is compared once."""
+        others = sorted((against, arm.policy.hash) for against, arm in self.others.items())
+        told = (self.task, self.candidate.policy.hash, others, self.dataset.id, self.scored_by)
+        return hashlib.sha256(canonical((*told, self.rule_hash, self.again))).hexdigest()
+
+    @property
+    def asked(self) -> str:
+        """The name of what is asked: another rule, or more labels, need no new answers."""
+        arms = sorted((arm.name, arm.policy.hash) for arm in self.arms)
+        return hashlib.sha256(
+            canonical((self.task, arms, self.dataset.id, self.scorer.id, self.again))
+        ).hexdigest()
+
+    @property
+    def scored_by(self) -> str:
+        """The scorer, and the measurement by which it is corrected."""
+        return self.scorer.id if self.measured is None else f"{self.scorer.id}+{self.measured.id[:12]}"
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate beside what is live. `unchanged` are the tasks whose policy is the live one, and proven by `proof` (or baseline)."""
+
+    candidate: str
+    release: Release
+    comparator: str
+    subjects: tuple[Subject, ...]
+    unchanged: tuple[str, ...]
+    rule_hashes: dict[str, str]
+    live_policies: dict[str, str]
+    proof: Proof | None = None
+
+
+def open_case(home: Home, prefix: str, *, task: str = "") -> Case:
+    """The case of a release, named by the beginning of its id; of one of its tasks alone where that is given.
+
+    Raises `ReleaseError` where there is no such release or task, `DatasetError` where a task has no dataset, `ScorerError`.
+    """
+    releases = Releases(home.state)
+    name = releases.find(prefix)
+    release = releases.load(name)
+    if task and task not in release.policies:
+        raise ReleaseError(f"release {name[:12]} has no task {task!r}; it has {', '.join(release.policies)}")
+    live = read_live(home.state).release
+    live_release = None if live == BASELINE else releases.load(live)
+    proof = None if live_release is None else _proof(home, live, live_release)
+    again = _lapses(home, name)
+    subjects, unchanged = [], []
+    policies: dict[str, Policy] = {}
+    for each, policy in release.policies.items():
+        alone = baseline_policy(each, home.config)
+        has_live = live_release is not None and each in live_release.policies
+        policies[each] = live_release.policies[each] if live_release and has_live else alone
+        if policy.hash == policies[each].hash and _is_proven(proof, each, has_live=has_live):
+            unchanged.append(each)
+        elif task in ("", each):
+            mine = release_arm(release, each, name=CANDIDATE)
+            theirs = release_arm(live_release, each, name=LIVE) if live_release and has_live else None
+            subjects.append(_subject(home, mine, theirs, again=again.get(each, 0)))
+    return Case(
+        candidate=name,
+        release=release,
+        comparator=live,
+        subjects=tuple(subjects),
+        unchanged=tuple(unchanged),
+        rule_hashes={each: task_rule_hash(home.config, each) for each in release.policies},
+        live_policies={each: policy.hash for each, policy in policies.items()},
+        proof=proof,
+    )
+
+
+def _subject(home: Home, candidate: Arm, live: Arm | None, *, again: int) -> Subject:
+    task, policy = candidate.policy.task, candidate.policy
+    frontier = frontier_arm(task, home.config)
+    others: dict[Against, Arm] = {}
+    if live is not None and live.policy.hash not in (frontier.policy.hash, policy.hash):
+        others["live"] = live
+    if policy.hash != frontier.policy.hash or not others:
+        others["frontier"] = frontier
+    gate = home.config.tasks[task].gate
+    datasets = Datasets(home.state)
+    dataset = _dataset(datasets, task, gate.dataset)
+    scorer, judge = scorer_of(policy.scorer, policy.contract, home)
+    return Subject(
+        task=task,
+        candidate=candidate,
+        others=others,
+        live_policy=(live or frontier).policy.hash,
+        dataset=dataset,
+        scorer=scorer,
+        judge=judge,
+        rule_hash=task_rule_hash(home.config, task),
+        gate=gate,
+        measured=Measurements(home.state).newest(task, scorer.id) if is_judged(scorer) else None,
+        again=again,
+    )
+
+
+def _dataset(datasets: Datasets, task: str, wanted: str) -> Dataset:
+    dataset = datasets.open(wanted, task=task)
+    name = dataset.id
+    if dataset.manifest.task != task:
+        raise DatasetError(f"tasks.{task}.gate.dataset: {name[:12]} is of task {dataset.manifest.task!r}")
+    for part in ("heldout", "calibration"):
+        if not dataset.manifest.parts[part].rows:
+            raise DatasetError(
+                f"dataset {name[:12]} of task {task!r} has an empty {part} part: build it with another --split"
+            )
+    return dataset
+
+
+def _proof(home: Home, live: str, release: Release) -> Proof | None:
+    """What proves the live release by the rule of now; None where nothing does: then all its tasks are judged as if they were new."""
+    try:
+        return Prover(home.state, home.config, home.environ).prove(live, release)
+    except ReleaseError:
+        return None
+
+
+def _is_proven(proof: Proof | None, task: str, *, has_live: bool) -> bool:
+    if not has_live:  # baseline: it is what the user had before
+        return True
+    return proof is not None and not proof.lapsed and any(each.task == task for each in proof.verdict.tasks)
+
+
+def _lapses(home: Home, candidate: str) -> Mapping[str, int]:
+    """For each task, how many verdicts on this release were reached and have lapsed since."""
+    verdicts, found = Verdicts(home.state), {}
+    for name in verdicts.ids(candidate):
+        if not verdicts.lapsed(candidate, name):
+            continue
+        for each in verdicts.load(candidate, name).tasks:
+            if each.read:
+                found[each.task] = found.get(each.task, 0) + 1
+    return found
