@@ -6,6 +6,7 @@ SmallfirstError
 ├── ReleaseError              a release is missing, altered, unproven or does not fit the configuration
 ├── DatasetError              a dataset is missing, altered, or cannot be made of what was given
 ├── ScorerError               an output cannot be scored: a reference of another kind, a judge that does not answer
+├── EvalError                 an evaluation cannot begin, go on or be compared: names what is wrong and how to go on
 └── CallError                 a call ends with this; everything below is shown to the client
     ├── BadRequest            400  the body is not what the dialect says; `param` is the path
     ├── Untranslatable        400  a field that the answering provider's dialect cannot say
@@ -55,6 +56,10 @@ class DatasetError(SmallfirstError):
 
 class ScorerError(SmallfirstError):
     """A scorer cannot be made, or cannot do its work."""
+
+
+class EvalError(SmallfirstError):
+    """An evaluation cannot begin, go on or be compared."""
 
 
 class CallError(SmallfirstError):

@@ -51,6 +51,19 @@ IMPORT_EVERY_S = 0.2
 IMPORT_BATCH_RECORDS = 2048
 MAX_STORED_BODY_BYTES = 1024 * 1024
 
+# What is told of calls' answers.
+MAX_OUTCOMES = 10_000  # of one request
+MAX_OUTCOME_VALUE_BYTES = 64 * 1024  # of JSON
+MAX_OUTCOME_SOURCE_CHARS = 128
+
+# Calls that are answered again, off their client's path.
+ASIDE_WAITING = 256  # more are left out
+ASIDE_AT_ONCE = 8
+ASIDE_BODY_BYTES = 256 * 1024  # a longer request is left out
+ASIDE_KEPT = 1024  # calls whose answers wait in memory for a corrected label
+ASIDE_LABELS_EVERY_S = 1.0
+ASIDE_SCORED_CHARS = 8192  # of one answer; scoring texts takes the square of their length
+
 # Budgets: what is reserved for a call that names no `max_tokens` and has no history.
 DEFAULT_RESERVED_OUTPUT_TOKENS = 1024
 MAX_HISTORIES = 4096  # pairs of task and model whose answers' lengths are followed
@@ -94,3 +107,15 @@ MAX_TASK_FINGERPRINTS = 64  # different system prompts that are kept of a task
 MAX_SYSTEM_PROMPTS = 1024  # whose vectors a gateway keeps, so that they are not made for each call
 INTENT_TIMEOUT_S = 2.0  # for an embedder off the event loop to say which task a call is
 MANY_TOOLS = 6  # from here on the frontier answers, until outcomes say otherwise
+
+# Releases while they roll out.
+CHANNELS_EVERY_S = 0.25  # how often a gateway looks whether another release should answer
+CANARY_LEASE_S = 15.0  # a canary answers for so long after its controller was last heard of
+CONTROLLER_RESTART_FIRST_S = 0.5  # then twice as long after each death in a row
+CONTROLLER_RESTART_MAX_S = 30.0
+CONTROLLER_STEADY_S = 60.0  # a controller that lived this long was well
+CONTROLLER_STOP_TIMEOUT_S = 5.0
+
+# A judge: what it is shown of one text, its beginning and its end, and of a conversation.
+MAX_JUDGED_CHARS = 20_000
+MAX_JUDGED_TURNS = 40

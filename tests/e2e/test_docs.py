@@ -66,6 +66,8 @@ def resolved(words: list[str]) -> tuple[list[str], Any, list[str]]:
     command: Any = typer.main.get_command(app)
     names: list[str] = []
     while hasattr(command, "commands"):
+        if command.invoke_without_command and (not words or words[0].startswith("-")):
+            break  # a noun that is a command too
         assert words, "a group needs a command"
         context = command.context_class(command, info_name=command.name)
         name, command, words = command.resolve_command(context, words)

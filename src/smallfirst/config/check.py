@@ -1,8 +1,9 @@
 """Whether a configuration that has the right shape also makes sense.
 
 The parts are one file each: `references.py` (names that must exist), `addresses.py` (providers, where the
-gateway listens), `tasks.py` (ladders and contracts), `heads.py` (label heads), `routing.py` (calls that name
-no task), `sums.py` (prices and budgets).
+gateway listens), `tasks.py` (ladders and contracts), `heads.py` (label heads), `scorers.py`,
+`learning.py` (what may be learned from), `routing.py` (calls that name no task), `sums.py` (prices and
+budgets).
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from collections.abc import Mapping
 from smallfirst.config.addresses import check_addresses
 from smallfirst.config.finding import Finding, Surroundings
 from smallfirst.config.heads import check_heads
+from smallfirst.config.learning import check_learning
 from smallfirst.config.references import check_references
 from smallfirst.config.routing import check_routing
 from smallfirst.config.schema import Config
+from smallfirst.config.scorers import check_scorers
 from smallfirst.config.sums import check_sums
 from smallfirst.config.tasks import check_tasks
 
@@ -34,6 +37,8 @@ def check(config: Config, around: Surroundings | None = None) -> list[Finding]:
         *check_sums(config, around),
         *check_tasks(config),
         *check_heads(config),
+        *check_learning(config),
+        *check_scorers(config),
         *check_routing(config),
     ]
     return sorted(found, key=lambda finding: _ORDER[finding.level])

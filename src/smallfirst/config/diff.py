@@ -17,7 +17,7 @@ Kind = Literal["reload", "release", "restart"]
 """
 
 _RESTART = {("server", "host"), ("server", "port"), ("server", "drain_s"), ("storage", "path"), ("frontier",)}
-_TASK_RELOADS = {"budget", "keep_bodies", "redact"}
+_TASK_RELOADS = {"budget", "keep_bodies", "redact", "gate", "rollout"}
 _IDENTITY = {
     "",
     "provider",

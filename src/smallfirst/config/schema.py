@@ -191,7 +191,7 @@ class Scorer(Strict, frozen=True):
     kind: Literal[
         "auto", "label", "json", "rouge-l", "chrf", "embedding", "regex", "numeric", "judge", "python"
     ] = "auto"
-    normalise: bool = False  # label: case, blank space and punctuation do not count
+    normalise: bool = False  # label, regex: case, blank space and punctuation do not count
     # json: what each field counts (default: the same), and how it is compared: exact, text, numeric
     weights: dict[str, float] = {}
     compare: dict[str, Literal["exact", "text", "numeric"]] = {}
@@ -201,6 +201,7 @@ class Scorer(Strict, frozen=True):
     model: str | None = None  # judge: who is asked
     rubric: str = ""  # judge: what is a good answer, in words
     mode: Literal["absolute", "pairwise"] = "absolute"  # judge
+    scale: Literal["1-5", "yes-no"] = "1-5"  # judge: what it answers with, in absolute mode
     entry_point: str = ""  # python: the name of an entry point in the group `smallfirst.scorers`
 
 
@@ -263,6 +264,9 @@ class Gate(Strict, frozen=True):
     min_slice_rows: Annotated[int, Meta(ge=20)] = 200
     approvers: tuple[str, ...] = ()  # users one of whom, not the author, must approve before a promotion
     signing_key: SecretRef | None = None  # verdicts are signed with it, and those that are not are refused
+    # whether evidence lapses also when a provider answers with a `system_fingerprint` that the comparison has
+    # not seen; hosted ones change it often. Another model name always lapses it
+    system_fingerprints: bool = True
 
 
 class Learning(Strict, frozen=True):

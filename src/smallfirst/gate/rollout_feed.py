@@ -114,36 +114,40 @@ def feed_scores(
         if watch is None or value is None or told.outcome.at_ms < watched.began_ms:
             continue
         if value["release"] == watched.release and value["channel"] == watched.channel:
-            frontier = len(policies[told.task].ladder) - 1
-            count += _feed_score(ledger, told, watch, frontier=frontier)
+            count += _feed_score(ledger, told, watch, policies[told.task])
     return count
 
 
-def _feed_score(ledger: LedgerView, told: ToldOutcome, watch: TaskWatch, *, frontier: int) -> bool:
+def _feed_score(ledger: LedgerView, told: ToldOutcome, watch: TaskWatch, policy: Policy) -> bool:
     """Counts the pair that this score completes, if it does. Scores that were told again, better or worse, are not another pair."""
     value = told.outcome.value
     rows = [row for each in ledger.queries.outcomes(told.call) if (row := scored(each)) is not None]
-    rows = [row for row in rows if row["release"] == value["release"] and row["channel"] == value["channel"]]
-    alike = [row for row in rows if row["reference"] == value["reference"]]
-    small = next((row for row in alike if _is_small(row, frontier)), None)
+    mine = [row for row in rows if _is_small(row, value, policy)]
+    small = next((row for row in mine if row["reference"] == value["reference"]), None)
     if small is None:
         return False
     if value["reference"] == "frontier":
         if value == small:
             watch.add_pair(float(small["score"]))
         return value == small
-    other = next((row for row in alike if row["rung"] == frontier), None)
-    if other is None or value != (small if alike.index(small) > alike.index(other) else other):
+    other = next((row for row in rows if _is_frontier(row, value, policy)), None)
+    if other is None or value != (small if rows.index(small) > rows.index(other) else other):
         return False
-    compared = any(_is_small(row, frontier) and row["reference"] == "frontier" for row in rows)
+    compared = any(row["reference"] == "frontier" for row in mine)
     watch.add_label(frontier=float(other["score"]), small=float(small["score"]), compared=compared)
     return True
 
 
-def _is_small(row: Mapping[str, Any], frontier: int) -> bool:
-    """Whether this is what a client got, or would have got from a shadow, and a small model's."""
+def _is_small(row: Mapping[str, Any], value: Mapping[str, Any], policy: Policy) -> bool:
+    """Whether this is what a client got of the same release, or would have got from a shadow, and a small model's."""
+    same = (row["release"], row["channel"]) == (value["release"], value["channel"])
     given = row["answered"] or row["channel"] == "shadow"
-    return bool(given) and 0 <= row["rung"] < frontier
+    return same and bool(given) and 0 <= row["rung"] < len(policy.ladder) - 1
+
+
+def _is_frontier(row: Mapping[str, Any], value: Mapping[str, Any], policy: Policy) -> bool:
+    """Whether this is the frontier's answer, scored in the same way: for a shadow it was the live release that asked."""
+    return row["model"] == policy.ladder[-1].model and row["reference"] == value["reference"]
 
 
 def scored(outcome: StoredOutcome) -> dict[str, Any] | None:

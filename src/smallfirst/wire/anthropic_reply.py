@@ -110,6 +110,7 @@ class StreamPeek:
         "chunks",
         "ended",
         "failed",
+        "fingerprint",
         "id",
         "model",
         "stop",
@@ -120,6 +121,7 @@ class StreamPeek:
 
     def __init__(self, *, keep_text: bool = False) -> None:
         self._keep_text = keep_text
+        self.fingerprint = ""  # Anthropic has none
         self._usage: dict[str, Any] = {}
         self.id = ""
         self.model = ""

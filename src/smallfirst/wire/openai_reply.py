@@ -13,7 +13,7 @@ import msgspec
 
 from smallfirst.chat import Failed, Usage
 from smallfirst.errors import UpstreamBroken
-from smallfirst.wire.decode import NOT_JSON, obj
+from smallfirst.wire.decode import NOT_JSON, obj, word
 from smallfirst.wire.openai_usage import read_raw_usage
 from smallfirst.wire.peek import Peek, visible
 from smallfirst.wire.raw import read_fields, write_fields
@@ -39,6 +39,7 @@ class _Choice(msgspec.Struct):
 class _Reply(msgspec.Struct):
     id: str | None = None
     model: str | None = None
+    system_fingerprint: Any = None
     choices: list[_Choice] | None = None
     usage: msgspec.Raw = _ABSENT
     error: Any = None
@@ -69,6 +70,7 @@ def peek_reply(data: bytes) -> Peek:
     return Peek(
         id=reply.id or "",
         model=reply.model or "",
+        fingerprint=word(reply.system_fingerprint),
         usage=read_raw_usage(reply.usage),
         stop=choice.finish_reason,
         text=visible(message.content),
@@ -154,6 +156,7 @@ class _StreamChoice(msgspec.Struct):
 class _Chunk(msgspec.Struct):
     id: str | None = None
     model: str | None = None
+    system_fingerprint: Any = None
     choices: list[_StreamChoice] | None = None
     usage: msgspec.Raw = _ABSENT
     error: Any = None
@@ -179,6 +182,7 @@ class StreamPeek:
         "chars",
         "chunks",
         "failed",
+        "fingerprint",
         "id",
         "model",
         "stop",
@@ -193,6 +197,7 @@ class StreamPeek:
         self._logprobs: list[float] = []
         self.id = ""
         self.model = ""
+        self.fingerprint = ""
         self.usage: Usage | None = None
         self.stop: str | None = None
         self.failed: Failed | None = None
@@ -229,6 +234,7 @@ class StreamPeek:
             raise UpstreamBroken(f"a chunk of the stream is not one ({error})") from None
         if not self.id:
             self.id, self.model = chunk.id or "", chunk.model or ""
+            self.fingerprint = word(chunk.system_fingerprint)
         if chunk.usage is not _ABSENT:
             self.usage = read_raw_usage(chunk.usage) or self.usage
         if chunk.choices:

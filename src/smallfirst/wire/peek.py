@@ -14,6 +14,7 @@ class Peek(msgspec.Struct):
 
     id: str = ""
     model: str = ""
+    fingerprint: str = ""  # OpenAI's `system_fingerprint`
     usage: Usage | None = None
     stop: str | None = None
     text: str = ""

@@ -45,7 +45,7 @@ def test_notes() -> None:
     )
     assert _found(text) == [
         "note providers.r: no model, `accepts` or relay uses it",
-        "note tasks.t.redact: has no effect while keep_bodies is false: nothing is stored",
+        "note tasks.t.redact: while keep_bodies is false it has an effect on imported datasets alone",
         f"note tasks: {RELEASE_NOTE}",
     ]
 

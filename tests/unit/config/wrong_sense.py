@@ -423,4 +423,85 @@ FINDINGS = [
         "[tasks.t]\nladder = ['m']\nkeep_bodies = true\nredact = ['x*']",
         "warning tasks.t.redact[0]: matches the empty text, so it marks every place",
     ),
+    # scorers
+    (
+        "[tasks.t]\nladder = ['m']\nscorer = {kind = 'label'}",
+        'error tasks.t.scorer.kind: "label" scores label contracts, and this task\'s is another',
+    ),
+    (
+        SCHEMA.format("{properties = {name = {}}}") + "\nscorer = {kind = 'chrf'}",
+        'error tasks.t.scorer.kind: "chrf" scores text contracts, and this task\'s is another',
+    ),
+    (
+        "[tasks.t]\nladder = ['m']\nscorer = {normalise = true, scale = 'yes-no'}",
+        (
+            'warning tasks.t.scorer.normalise: has no effect with kind = "rouge-l"\n'
+            'warning tasks.t.scorer.scale: has no effect with kind = "rouge-l"'
+        ),
+    ),
+    (
+        SCHEMA.format("{properties = {name = {}}}")
+        + "\nscorer = {weights = {name = -1, 'items[].x' = 2}, compare = {nme = 'text'}}",
+        (
+            "error tasks.t.scorer.weights.name: expected a number of at least 0, got -1\n"
+            'warning tasks.t.scorer.weights."items[].x": "items" is not a property of the contract\'s schema; known: name\n'
+            'warning tasks.t.scorer.compare.nme: "nme" is not a property of the contract\'s schema; did you mean "name"?'
+        ),
+    ),
+    (
+        "[tasks.t]\nladder = ['m']\nscorer = {kind = 'regex'}",
+        'error tasks.t.scorer.pattern: required, such as "Answer: (.*)"',
+    ),
+    (
+        "[tasks.t]\nladder = ['m']\nscorer = {kind = 'regex', pattern = '('}",
+        "error tasks.t.scorer.pattern: not a regular expression: missing ), unterminated subpattern at position 0",
+    ),
+    (
+        "[tasks.t]\nladder = ['m']\nscorer = {kind = 'python'}",
+        "error tasks.t.scorer.entry_point: required: the name of an entry point in the group smallfirst.scorers",
+    ),
+    (
+        "[tasks.t]\nladder = ['m']\nscorer = {kind = 'judge'}",
+        (
+            "error tasks.t.scorer.rubric: required: says what a good answer is\n"
+            "error tasks.t.scorer.model: required: the model that judges"
+        ),
+    ),
+    (
+        "[tasks.t]\nladder = ['m']\nscorer = {kind = 'judge', model = 'mm', rubric = 'r'}",
+        'error tasks.t.scorer.model: model "mm" is not declared; did you mean "m"?',
+    ),
+    (
+        HEAD
+        + "id = '0123456789ab'\n[tasks.t]\nladder = ['m']\nscorer = {kind = 'judge', model = 'x', rubric = 'r'}",
+        'error tasks.t.scorer.model: "x" is a label head, which cannot judge',
+    ),
+    (
+        "[tasks.t]\nladder = ['m']\nscorer = {kind = 'judge', model = 'm', rubric = 'r'}",
+        'warning tasks.t.scorer.model: "m" judges its own answers: it stands on this task\'s ladder',
+    ),
+    (
+        (
+            "[models.j]\nprovider = 'q'\nid = 'openai/gpt-5'\n[models.k]\nprovider = 'q'\nid = 'o3-mini'\n"
+            "[tasks.t]\nladder = ['k']\nscorer = {kind = 'judge', model = 'j', rubric = 'r', mode = 'pairwise', scale = 'yes-no'}"
+        ),
+        (
+            'warning tasks.t.scorer.scale: has no effect with mode = "pairwise"\n'
+            'warning tasks.t.scorer.model: "j" judges its own family: "k" is on this task\'s ladder'
+        ),
+    ),
+    (
+        "[tasks.t]\nladder = ['m']\nscorer = {kind = 'judge', model = 'n', rubric = 'r'}",
+        "",
+    ),
+    # learning
+    (
+        "[learning]\nnever_train_on = ['p', 'qq']\nredact = ['email', 'phone:FR', 'emial', 'none']",
+        (
+            'error learning.never_train_on[1]: provider "qq" is not declared; did you mean "q"?\n'
+            'error learning.redact[2]: "emial" is not known; did you mean "email"?\n'
+            'error learning.redact[3]: "none" stands alone: it means that nothing is taken out'
+        ),
+    ),
+    ("[learning]\nredact = ['none']", ""),
 ]
