@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 READY  := $(VENV)/.ready
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Make the virtual environment and install everything into it
 
@@ -25,11 +25,14 @@ weights: $(READY) ## Fetch the embedded models' weights (98 and 24 MB, once)
 	@$(VENV)/bin/smallfirst models pull smollm2-135m
 	@$(VENV)/bin/smallfirst models pull minilm-l6-v2
 
-demo: weights ## Everything from end to end: gateway, small model, simulated frontier, 1,700 real tickets, the bill
+demo: weights ## The whole loop on 1,710 real tickets: observe, improve, gate, canary, live, a drop rolled back, the bill
 	@$(VENV)/bin/python examples/helpdesk/demo.py
 
+demo-banking77: weights ## From a file to a verdict with 77 intents; reads SMALLFIRST_DATA
+	@$(VENV)/bin/python examples/banking77/demo.py
+
 test: weights ## The tests
-	@$(VENV)/bin/python -m pytest -m 'not slow' -n 2
+	@$(VENV)/bin/python -m pytest -m 'not slow' -n 2 --dist loadfile
 
 test-slow: weights ## Real vLLM, long kill loops
 	@SMALLFIRST_KILLS=1000 $(VENV)/bin/python -m pytest -m slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -40,12 +41,14 @@ def process(command: list[str], log: Path) -> Iterator[dict[str, Any]]:
                 child.wait()
 
 
-def simulator(answers: Path) -> contextlib.AbstractContextManager[dict[str, Any]]:
-    """The simulated frontier, faster than a hosted model would be."""
+def simulator(
+    answers: Path, *, state: Path = STATE, settings: Path = HERE / "simulator.toml"
+) -> contextlib.AbstractContextManager[dict[str, Any]]:
+    """The simulated frontier, faster than a hosted model would be. Its log lies in `state`."""
     command = [sys.executable, "-m", "smallfirst.simulator", "--port", "0", "--answers", str(answers)]
-    command += ["--config", str(HERE / "simulator.toml")]
+    command += ["--config", str(settings)]
     command += ["--latency-ms", "0", "--ttft-ms", "150", "--tokens-per-second", "2000"]
-    return process(command, STATE / "simulator.log")
+    return process(command, state / "simulator.log")
 
 
 def gateway(config: Path, log: Path, *options: str) -> contextlib.AbstractContextManager[dict[str, Any]]:
@@ -69,6 +72,14 @@ def smallfirst(*arguments: str) -> Any:
     if done.returncode:
         raise SystemExit(f"smallfirst {' '.join(arguments)} failed:\n{done.stderr}")
     return json.loads(done.stdout)
+
+
+def show(console: Console, config: Path, *arguments: str, expected: int = 0) -> None:
+    """A command of the product as a user would type it, its output as a user would see it. Ends the demo where it ends otherwise than expected."""
+    console.print(f"[bold cyan]$ smallfirst {' '.join(map(shlex.quote, arguments))}[/]", highlight=False)
+    done = subprocess.run([*SMALLFIRST, *arguments, "--config", str(config)], check=False)
+    if done.returncode != expected:
+        raise SystemExit(f"smallfirst {arguments[0]} ended with status {done.returncode}, not {expected}")
 
 
 def wait_for_small(url: str, console: Console) -> None:

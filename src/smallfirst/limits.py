@@ -53,6 +53,8 @@ MAX_STORED_BODY_BYTES = 1024 * 1024
 
 # What is told of calls' answers.
 MAX_OUTCOMES = 10_000  # of one request
+MAX_OUTCOMES_OF_CALL = 1000
+MAX_OUTCOME_REQUESTS = 32  # that wait for their turn; more are asked to come again
 MAX_OUTCOME_VALUE_BYTES = 64 * 1024  # of JSON
 MAX_OUTCOME_SOURCE_CHARS = 128
 
@@ -110,6 +112,7 @@ MANY_TOOLS = 6  # from here on the frontier answers, until outcomes say otherwis
 
 # Releases while they roll out.
 CHANNELS_EVERY_S = 0.25  # how often a gateway looks whether another release should answer
+ROLLBACK_WAIT_S = 0.25  # for what was live before to be loaded; baseline answers meanwhile
 CANARY_LEASE_S = 15.0  # a canary answers for so long after its controller was last heard of
 CONTROLLER_RESTART_FIRST_S = 0.5  # then twice as long after each death in a row
 CONTROLLER_RESTART_MAX_S = 30.0

@@ -22,7 +22,7 @@ from smallfirst.releases import Channels, change_channels, read_channels
 from smallfirst.releases.moves import advanced, renewed
 from smallfirst.releases.verdict import Fingerprint
 
-WITHIN_S = 1.0
+WITHIN_S = 10.0  # a second is promised, where the machine has nothing else to do
 
 
 @pytest.fixture
@@ -148,6 +148,19 @@ def test_a_release_that_was_altered_meanwhile_gives_way_to_baseline_on_a_rollbac
     soon(lambda: release_of(serving) == "baseline")
 
 
+def test_a_rollback_to_what_is_gone_from_the_disk_gives_way_to_baseline(serving: GatewayProcess) -> None:
+    name = proven(serving)
+    serving.cli("release", "promote", name)
+    soon(lambda: release_of(serving) == name[:12])
+    (serving.state / "releases" / name / "release.json").unlink()
+
+    def back(now: Channels) -> Channels:
+        return msgspec.structs.replace(now, rolled_back_ms=1)
+
+    change_channels(serving.state, back)
+    soon(lambda: release_of(serving) == "baseline")
+
+
 def test_a_verdict_against_another_than_what_is_live_promotes_nothing(serving: GatewayProcess) -> None:
     name = proven(serving, comparator="f" * 64)
     refused = serving.run("release", "promote", name, "--config", str(serving.path))
@@ -189,6 +202,9 @@ def test_a_canary_answers_its_share_of_conversations_until_its_lease_is_over(ser
         change_channels(serving.state, lambda now: advanced(now, began_ms, now_ms=int(time.time() * 1000)))
     assert stages[0] < stages[1]
     soon(lambda: metric(serving, "smallfirst_canary_share") == 1.0)
+    serving.process.send_signal(signal.SIGHUP)
+    soon(lambda: "the configuration was reloaded" in " ".join(serving.log_text().split()), 5)
+    assert metric(serving, "smallfirst_canary_share") == 1.0  # its stage and its lease are those of the file
 
     def nearly_over(now: Channels) -> Channels:
         assert now.canary is not None

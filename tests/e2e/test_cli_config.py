@@ -11,7 +11,7 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
-CANARY = "sk-canary-1234567890abcdef"
+SECRET = "sk-nightingale-1234567890abcdef"
 LOOKS_SECRET = 'looks like a secret; write "env:NAME" and set the variable. The value is not shown'
 NO_REFERENCE = (
     'expected a reference to an environment variable such as "env:OPENAI_API_KEY"; '
@@ -40,7 +40,7 @@ class Cli:
             timeout=60,
         )
         assert "Traceback" not in done.stderr, done.stderr
-        assert "canary" not in done.stdout + done.stderr
+        assert "nightingale" not in done.stdout + done.stderr
         return done
 
     def write(self, text: str, name: str = "smallfirst.toml") -> None:
@@ -53,11 +53,11 @@ def cli(tmp_path: Path) -> Cli:
 
 
 def test_init_then_check_then_show(cli: Cli) -> None:
-    made = cli("init", OPENAI_API_KEY=CANARY, ANTHROPIC_API_KEY=CANARY)
+    made = cli("init", OPENAI_API_KEY=SECRET, ANTHROPIC_API_KEY=SECRET)
     assert made.returncode == 0
     assert "found: openai, anthropic" in made.stdout
     assert "smallfirst config check\n  smallfirst serve" in made.stdout
-    checked = cli("config", "check", OPENAI_API_KEY=CANARY, ANTHROPIC_API_KEY=CANARY)
+    checked = cli("config", "check", OPENAI_API_KEY=SECRET, ANTHROPIC_API_KEY=SECRET)
     assert (checked.returncode, checked.stdout) == (0, "smallfirst.toml: in order\n")
     shown = json.loads(cli("config", "show", "--json").stdout)
     assert shown["providers"]["openai"]["api_key"] == "env:OPENAI_API_KEY"
@@ -90,7 +90,7 @@ def test_init_into_a_folder_that_is_not_there_is_one_line(cli: Cli) -> None:
 
 def test_check_reports_everything_and_fails(cli: Cli) -> None:
     cli.write(
-        '[providers.p]\napi_key = "env:NOT_SET"\nheaders = {Authorization = "Bearer ' + CANARY + '"}\n'
+        '[providers.p]\napi_key = "env:NOT_SET"\nheaders = {Authorization = "Bearer ' + SECRET + '"}\n'
         '[models.m]\nprovider = "q"\n[tasks.t]\nladder = ["m"]\n'
     )
     failed = cli("config", "check")
@@ -107,7 +107,7 @@ def test_check_reports_everything_and_fails(cli: Cli) -> None:
 
 
 def test_check_in_ci_needs_no_secrets(cli: Cli) -> None:
-    cli("init", OPENAI_API_KEY=CANARY)
+    cli("init", OPENAI_API_KEY=SECRET)
     assert cli("config", "check").returncode == 1
     assert cli("config", "check", "--no-secrets").returncode == 0
 
@@ -126,7 +126,7 @@ def test_check_says_that_a_price_is_unknown(cli: Cli) -> None:
 
 
 def test_a_wrong_file_is_all_its_problems_and_no_traceback(cli: Cli) -> None:
-    cli.write(f'[server]\nport = "[bold]x"\nhots = "a"\n[providers.p]\napi_key = "{CANARY}"\n')
+    cli.write(f'[server]\nport = "[bold]x"\nhots = "a"\n[providers.p]\napi_key = "{SECRET}"\n')
     failed = cli("config", "check")
     assert failed.returncode == 1
     assert failed.stderr.splitlines() == [
@@ -175,7 +175,7 @@ def test_the_schema_is_one(cli: Cli) -> None:
 def test_init_from_litellm_lists_what_it_took_and_left(cli: Cli) -> None:
     cli.write(
         "model_list:\n"
-        "- {model_name: a, litellm_params: {model: openai/gpt-4o, api_key: " + CANARY + ", rpm: 3}}\n"
+        "- {model_name: a, litellm_params: {model: openai/gpt-4o, api_key: " + SECRET + ", rpm: 3}}\n"
         "- {model_name: b, litellm_params: {model: bedrock/x}}\n",
         "litellm.yaml",
     )
@@ -187,5 +187,5 @@ def test_init_from_litellm_lists_what_it_took_and_left(cli: Cli) -> None:
         "  model_list[1] (b): bedrock is not spoken here; keep LiteLLM for it, as a provider of kind openai"
         in lines
     )
-    assert CANARY not in (cli.folder / "smallfirst.toml").read_text()
-    assert cli("config", "check", OPENAI_API_KEY=CANARY).returncode == 0
+    assert SECRET not in (cli.folder / "smallfirst.toml").read_text()
+    assert cli("config", "check", OPENAI_API_KEY=SECRET).returncode == 0

@@ -303,10 +303,17 @@ def test_runs_are_compared_looked_at_and_handed_on(
         (["--task", "triage", "--model", "mini", "--model", "mini", "--data", "{rows}"], "given twice"),
         (["--resume", "triage-9"], "no run is 'triage-9'"),
         (["--task", "triage", "--data", "{rows}"], "nothing to evaluate"),
+        (
+            ["--task", "triage", "--model", "mini", "--data", "{rows}", "--slice", "tone", "--yes"],
+            "no such field",
+        ),
     ],
 )
-def test_what_is_wrong_is_named(home: GatewayProcess, more: list[str], says: str) -> None:
+def test_what_is_wrong_is_named(
+    home: GatewayProcess, sim: SimulatorProcess, more: list[str], says: str
+) -> None:
     rows = str(home.folder / "rows.jsonl")
     words = [word.format(rows=rows) for word in more]
     with pytest.raises(SmallfirstError, match=says):
         CliRunner().invoke(app, ["eval", *words, "--config", str(home.path)], catch_exceptions=False)
+    assert not asked(sim), "before anybody was asked"

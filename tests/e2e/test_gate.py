@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from smallfirst.cli.main import app
 from smallfirst.errors import SmallfirstError
-from smallfirst.ledger import Ledger
+from smallfirst.ledger import Filter, Ledger
 from smallfirst.releases import Releases, Verdicts
 
 MARKER = "You sort tickets. Answer with one label."
@@ -90,7 +90,7 @@ def home(sim: SimulatorProcess, tmp_path: Path) -> GatewayProcess:
     return place
 
 
-def dataset(home: GatewayProcess, heldout: int) -> None:
+def dataset(home: GatewayProcess, heldout: int, *more: str) -> None:
     parts = ["train"] * 60 + ["calibration"] * 60 + ["heldout"] * heldout
     rows = [
         {"id": f"t-{at}", "input": text(at), "label": LABELS[at % 3], "part": part,
@@ -110,7 +110,7 @@ def dataset(home: GatewayProcess, heldout: int) -> None:
         "--slice",
         "channel",
     ]
-    done = run(home, *words, "--near", "2")
+    done = run(home, *words, "--near", "2", *more)
     assert done.exit_code == 0, done.output
 
 
@@ -140,7 +140,7 @@ def built(home: GatewayProcess, *, config: Path | None = None) -> str:
 def gate(
     home: GatewayProcess, release: str, *words: str, config: Path | None = None
 ) -> tuple[int, dict[str, Any]]:
-    done = run(home, "gate", release, *words, "--json", config=config)
+    done = run(home, "gate", *([release] if release else []), *words, "--json", config=config)
     assert done.stdout, done.exception
     return done.exit_code, json.loads(done.stdout)
 
@@ -329,6 +329,43 @@ def test_one_task_alone_is_a_look_and_no_verdict(home: GatewayProcess) -> None:
     assert "has no task 'nothing'" in str(unknown.exception)
 
 
+def test_a_held_out_part_dealt_anew_has_been_read(home: GatewayProcess) -> None:
+    config = edited(home, ('"mini", max_tokens', '"nano", max_tokens'))
+    gate(home, built(home, config=config), "--anyway", config=config)
+    dataset(home, HELD_OUT - 10, "--parent", "none")
+    status, found = gate(home, built(home))
+    assert (status, found["tasks"][0]["read"]) == (0, 2)
+    told = json.loads(run(home, "gate", "reads", "--task", "triage", "--json").stdout)
+    assert (len(told["reads"]), told["reads_elsewhere"]) == (2, 0)
+
+
+def test_what_an_evaluation_has_paid_for_is_not_asked_again(
+    home: GatewayProcess, sim: SimulatorProcess
+) -> None:
+    release = built(home)
+    done = run(home, "eval", "--task", "triage", "--release", release)
+    assert done.exit_code == 0, done.output
+    sim.reset()
+    status, found = gate(home, "", "--plan", "--max-usd", "0.000001")  # of the newest release
+    assert (status, len(found["plans"])) == (0, 1)
+    assert not asked(sim)
+    with Ledger.read(home.state) as ledger:
+        assert len(ledger.queries.calls(Filter(origin="eval"), limit=1000)) == 2 * 60
+    assert gate(home, release)[0] == 0
+
+
+def test_rows_that_are_held_out_are_not_evaluated(home: GatewayProcess, sim: SimulatorProcess) -> None:
+    rows = home.folder / "rows.jsonl"
+    words = ("eval", "--task", "triage", "--model", "mini", "--data", str(rows), "--json")
+    done = run(home, *words)
+    assert done.exit_code == 0, done.output
+    assert f"{HELD_OUT} rows of rows.jsonl are held out" in done.stderr
+    assert {at for _, at in asked(sim)} == {text(at) for at in range(ROWS - HELD_OUT)}
+    held = [line for line in rows.read_text().splitlines() if '"part": "heldout"' in line]
+    rows.write_text("\n".join(held))
+    assert "all rows of rows.jsonl are held out" in str(run(home, *words).exception)
+
+
 def test_another_rule_is_another_comparison(home: GatewayProcess) -> None:
     release = built(home)
     _, first = gate(home, release)
@@ -426,14 +463,14 @@ def test_a_gate_that_was_killed_goes_on_without_paying_twice(
     home: GatewayProcess, sim: SimulatorProcess
 ) -> None:
     release = built(home)
-    command = home.command("gate", release, "--concurrency", "2", "--config", str(home.path), "--json")
+    command = home.command("gate", release, "--concurrency", "1", "--config", str(home.path), "--json")
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=home.environ)
     deadline_s = time.monotonic() + 60
-    while time.monotonic() < deadline_s and not _answers(home) > 20:
+    while time.monotonic() < deadline_s and not _answers(home) > 5:
         time.sleep(0.01)
     child.send_signal(signal.SIGKILL)
     child.wait()
-    assert 20 < _answers(home) < 2 * HELD_OUT
+    assert 5 < _answers(home) < 2 * HELD_OUT
     assert [read["read"] for read in reads(home)] == [1]
 
     status, found = gate(home, release)

@@ -14,9 +14,12 @@ from support.verdicts import verdict_on
 from smallfirst.answering.offline import Wanted, open_bench
 from smallfirst.config import load
 from smallfirst.datasets import Datasets
+from smallfirst.evals.books import Books
+from smallfirst.evals.till import Till
 from smallfirst.gate.bout import some_of
 from smallfirst.gate.controller_probes import Change, Prober, look
-from smallfirst.gate.probes import probe, probe_set
+from smallfirst.gate.probes import PROBES, Paying, probe, probe_set
+from smallfirst.ledger import Filter, Ledger, Notes
 from smallfirst.releases import Live, Releases, Verdicts, change_channels, moves
 from smallfirst.releases.verdict import Fingerprint
 
@@ -35,9 +38,16 @@ async def test_a_model_that_changed_behind_its_name_is_found_by_its_answers(
     policy = Releases(home.state).load(name).policies["triage"]
     probes = probe_set(some_of(Datasets(home.state).open(made["id"]).examples("calibration")))
     asking: dict[str, Any] = {"state": home.state, "base": tmp_path, "environ": home.environ}
-    async with open_bench(config, [Wanted(policy)], **asking) as bench:
-        mark = Fingerprint(probes=await probe(policy, policy.ladder[0], probes, bench))
+    with Notes(home.state) as notes:
+        async with open_bench(config, [Wanted(policy)], **asking) as bench:
+            paying = Paying(Till(), Books("triage", notes.settle, (), {}))
+            mark = Fingerprint(probes=await probe(policy, policy.ladder[0], probes, bench, paying))
     assert mark.probes
+    with Ledger.read(home.state) as ledger:
+        asked = ledger.queries.calls(Filter(origin="eval"), limit=100)
+    assert len(asked) == 2 * PROBES
+    assert {one.call.decision["by"] for one in asked} == {"probe"}
+    assert sum(one.call.cost_nusd or 0 for one in asked) == paying.till.spent_nusd
     verdict = verdict_on(name, home.state, config, fingerprints={"mini": mark})
     tasks = [
         msgspec.structs.replace(task, dataset=made["id"] if task.task == "triage" else "")

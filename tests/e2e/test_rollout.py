@@ -50,6 +50,7 @@ prices = [{{ since = "2026-01-01", input = 0.15, output = 0.6 }}]
 contract = {{ type = "label", labels = ["billing", "bug", "how-to"] }}
 ladder = ["mini", "frontier"]
 margin = 0.05
+latency_ms = 30000  # a busy machine is no alarm
 rollout = {{ pairs = 1.0, explore = 0.0, drop = 0.3 }}
 
 [keys.test]
@@ -227,7 +228,7 @@ def test_a_controller_that_is_killed_counts_nothing_twice_and_without_one_the_le
     process = controller()  # and with one again the canary goes on where it was
     soon(lambda: set(send(serving, 3)) == {"canary"})
     serving.cli("release", "rollback")
-    soon(lambda: set(send(serving, 3)) == {"live"}, 2)
+    soon(lambda: set(send(serving, 3)) == {"live"})
     soon(lambda: [event["release"] for event in events(serving, "canary-withdrawn")] == [name])
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0

@@ -166,7 +166,7 @@ def test_odd_texts_are_decided_like_others(asker: openai.OpenAI, routed: RoutedG
     assert response.status_code == 200
     call = routed.recorded(response.headers["x-smallfirst-call"])
     assert "judgement" in call.decision
-    assert call.overhead_ms < 500
+    assert call.overhead_ms < 5000
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,9 @@ class RoutedGateway(GatewayProcess):
 
     def __init__(self, folder: Path, simulator: SimulatorProcess) -> None:
         secrets = {f"{tenant.upper()}_KEY": key for tenant, key in KEYS.items() if tenant != "acme"}
-        super().__init__(folder, (CONFIG + ROUTED).format(sim=simulator.base_url), environ=secrets)
+        config = (CONFIG + ROUTED).format(sim=simulator.base_url)
+        patient = config.replace("first_byte_s = 2", "first_byte_s = 20")  # megabytes, on a busy machine
+        super().__init__(folder, patient, environ=secrets)
         give_routers(self.state)
 
     def recorded(self, call: str) -> Call:

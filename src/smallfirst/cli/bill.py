@@ -12,9 +12,9 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from smallfirst.cli.state import CONFIG, JSON, STATE, moment, state_of
+from smallfirst.cli.table import Table
 from smallfirst.errors import ConfigError, StateError
 from smallfirst.money import format_usd
 
@@ -92,7 +92,7 @@ def _span(made: Bill) -> str:
 
 def _table(section: Section, made: Bill) -> Table:
     title = "calls of clients" if section.origin == "client" else f"origin: {section.origin}"
-    table = Table(made.by, title=title, title_justify="left", show_footer=False)
+    table = Table(made.by, title=title)
     for head in (
         "calls",
         "failed",
@@ -101,7 +101,7 @@ def _table(section: Section, made: Bill) -> Table:
         "cached",
         "written",
         "cost",
-        "of it without an answer",
+        "no answer",
     ):
         table.add_column(head, justify="right")
     lines = [*section.lines, section.total]
@@ -124,9 +124,9 @@ def _cells(line: Line, made: Bill, last: bool) -> list[str]:
         cost = "unknown" if alone else f"{cost} + {line.unknown_attempts:,} unknown"
     if line.simulated_nusd:
         cost += (
-            " (simulated)"
+            "\nsimulated"
             if line.simulated_nusd == line.cost_nusd
-            else f" ({format_usd(line.simulated_nusd)} simulated)"
+            else f"\n{format_usd(line.simulated_nusd)} simulated"
         )
     counted = made.by != "provider"
     return [
@@ -143,7 +143,7 @@ def _cells(line: Line, made: Bill, last: bool) -> list[str]:
 
 
 def _own_models(made: Bill) -> Table:
-    table = Table("own model", title="hours, used or not", title_justify="left")
+    table = Table("own model", title="hours, used or not")
     table.add_column("hours", justify="right")
     table.add_column("cost", justify="right")
     for model in made.own_models:
@@ -194,9 +194,7 @@ def _print_comparison(made: Bill, out: Console) -> None:
     compared = made.counterfactual
     if not compared.calls and not compared.uncompared_calls:
         return
-    table = Table(
-        "task", title="the same answered client calls on the frontier model alone", title_justify="left"
-    )
+    table = Table("task", title="the same answered client calls on the frontier model alone")
     for head in ("calls", "frontier", "paid", "frontier alone", "how known"):
         table.add_column(head, justify="left" if head in ("frontier", "how known") else "right")
     for task in compared.tasks:
@@ -259,7 +257,7 @@ def _verdict(made: Bill, compared: Counterfactual) -> str:
 
 
 def _latencies(rows: tuple[Latency, ...]) -> Table:
-    table = Table("answered client calls", title="latency in ms: p50 / p99", title_justify="left")
+    table = Table("answered client calls", title="latency in ms: p50 / p99")
     for head in ("whole call", "first token", "gateway's own"):
         table.add_column(head, justify="right")
     for row in rows:
@@ -273,4 +271,8 @@ def _latencies(rows: tuple[Latency, ...]) -> Table:
 
 
 def _pair(p50_ms: float | None, p99_ms: float | None) -> str:
-    return "" if p50_ms is None or p99_ms is None else f"{p50_ms:,.3g} / {p99_ms:,.3g}"
+    return "" if p50_ms is None or p99_ms is None else f"{_short(p50_ms)} / {_short(p99_ms)}"
+
+
+def _short(value_ms: float) -> str:
+    return f"{value_ms:,.0f}" if value_ms >= 100 else f"{value_ms:.3g}"

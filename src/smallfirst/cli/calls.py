@@ -10,9 +10,9 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from smallfirst.cli.state import CONFIG, JSON, STATE, moment, state_of, utc
+from smallfirst.cli.table import Table
 from smallfirst.errors import ConfigError, StateError
 from smallfirst.money import format_usd
 
@@ -24,6 +24,8 @@ app = typer.Typer(
     help="Calls: what was asked of whom, what came of it, and what it cost.", no_args_is_help=True
 )
 _POLL_S = 0.2
+_WIDE = 120  # characters of a terminal
+_ENOUGH_DIGITS = 16  # of an id, for `calls show`: the millisecond, and four of chance
 _MS_PER_S = 1000
 _TASK = typer.Option(None, "--task", "-t", help="Only calls of this task.")
 _MODEL = typer.Option(None, "--model", "-m", help="Only calls that this model answered.")
@@ -64,10 +66,12 @@ def list_(
     if not found:
         Console(stderr=True).print("No call fits.")
         return
-    table = _calls_table()
+    out, table = Console(), _calls_table()
+    digits = None if out.width >= _WIDE else _ENOUGH_DIGITS
+    several = len({one.call.tenant for one in found}) > 1
     for listed in found:
-        table.add_row(*_cells(listed.call))
-    Console().print(table)
+        table.add_row(*_cells(listed.call, digits=digits, with_tenant=several))
+    out.print(table)
 
 
 @app.command()
@@ -205,30 +209,36 @@ _LINE = "{:28}  {:19}  {:18}  {:20}  {:9}  {:>7}  {:>10}"
 def _calls_table() -> Table:
     table = Table()
     for head in ("id", "at (UTC)", "task", "model", "status", "tenant"):
-        table.add_column(head, no_wrap=head == "id")
+        table.add_column(head, no_wrap=head in ("id", "at (UTC)"))
     for head in ("ms", "cost"):
         table.add_column(head, justify="right")
     return table
 
 
-def _cells(call: Call) -> list[str]:
+def _cells(call: Call, *, digits: int | None, with_tenant: bool) -> list[str]:
     status = call.status if call.status == "ok" else f"[red]{call.status}[/]"
     if call.origin != "client":
         status += f" ({call.origin})"
     names = (call.task or "-", call.model or "-")
     return [
-        call.id,
-        utc(call.at_ms),
+        call.id[:digits],
+        _clock(call.at_ms),
         *(escape(name) for name in names),
         status,
-        escape(call.tenant),
+        escape(call.tenant) if with_tenant else "",
         f"{call.latency_ms:,.0f}",
         format_usd(call.cost_nusd),
     ]
 
 
+def _clock(at_ms: int) -> str:
+    """The time of day of a call of today, the day and the minute of an earlier one."""
+    told, today = utc(at_ms), utc(int(time.time() * _MS_PER_S))[:10]
+    return told[11:] if told.startswith(today) else told[5:16]
+
+
 def _print_call(call: Call, outcomes: list[StoredOutcome], out: Console) -> None:
-    table = Table(show_header=False, title=f"call {call.id}", title_justify="left")
+    table = Table(show_header=False, title=f"call {call.id}")
     for field in call.__struct_fields__:
         value = getattr(call, field)
         if field not in ("id", "attempts", "decision") and value not in ("", None, False):
@@ -244,6 +254,9 @@ def _print_call(call: Call, outcomes: list[StoredOutcome], out: Console) -> None
         )
     if call.attempts:
         out.print(_attempts_table(call))
+        for attempt in call.attempts:
+            if attempt.reason:
+                out.print(f"{attempt.seq} {attempt.status}: {escape(attempt.reason)}", highlight=False)
     for outcome in outcomes:
         value = msgspec.json.encode(outcome.value).decode()
         out.print(
@@ -261,36 +274,21 @@ def _field(field: str, value: Any) -> tuple[str, str]:
 
 
 def _attempts_table(call: Call) -> Table:
-    table = Table(
-        "",
-        "model",
-        "provider",
-        "status",
-        "from",
-        "ms",
-        "first token",
-        "tokens read + written",
-        "cost",
-        "why",
-        title="attempts",
-        title_justify="left",
-    )
+    table = Table("", "model", "status", "from", "ms", "first", "tokens", "cost", title="attempts")
     for attempt in call.attempts:
         usage = attempt.usage
         mark = "" if attempt.usage_source == "reported" else f" ({attempt.usage_source})"
         first = "" if attempt.ttft_ms is None else f"{attempt.ttft_ms:,.0f}"
-        simulated = " (simulated)" if attempt.simulated else ""
+        simulated = "\nsimulated" if attempt.simulated else ""
         table.add_row(
             f"{attempt.seq} {attempt.kind}",
-            escape(attempt.model),
-            escape(attempt.provider),
+            escape(f"{attempt.model}\nat {attempt.provider}"),
             f"{attempt.status} {attempt.http_status or ''}".strip(),
             f"+{attempt.started_ms:,.0f}",
             f"{attempt.latency_ms:,.0f}",
-            first,
+            first if call.stream else "",
             f"{usage.prompt_tokens:,} + {usage.completion_tokens:,}{mark}",
             format_usd(attempt.cost_nusd) + simulated,
-            escape(attempt.reason),
         )
     return table
 

@@ -56,12 +56,10 @@ def check(
     doubt, unreadable = _price_doubt(loaded)
     found = check_config(loaded, Surroundings(environ=os.environ if secrets else None, price_doubt=doubt))
     known = {finding.path for finding in found}
-    found = [
-        *(finding for finding in unreadable if finding.path not in known),
-        *found,
-        *_unserved(path, loaded),
-    ]
+    found = [*(finding for finding in unreadable if finding.path not in known), *found]
     errors = sum(finding.level == "error" for finding in found)
+    if not errors:  # a file with errors serves nothing
+        found += _unserved(path, loaded)
     if as_json:
         typer.echo(msgspec.json.encode({"file": str(path), "ok": not errors, "findings": found}).decode())
     else:

@@ -36,8 +36,10 @@ _PARENT = typer.Option(
     "newest", help="The version that this one continues: newest, a hash, or none. Held-out stays held-out."
 )
 _NOTE = typer.Option("", help="Why it was made; kept beside it.")
-_NAME = typer.Argument(metavar="DATASET", help="A hash or the beginning of one; newest, with --task.")
-_OF_TASK = typer.Option(None, "--task", "-t", help="The task of which newest is meant.")
+_NAME = typer.Argument(metavar="DATASET", help="A hash or the beginning of one, or newest.")
+_OF_TASK = typer.Option(
+    None, "--task", "-t", help="The task of which newest is meant, where several have datasets."
+)
 
 
 @app.command()
@@ -268,6 +270,7 @@ def export(
     from smallfirst.config import find, load
     from smallfirst.datasets.export import exported
     from smallfirst.datasets.store import Datasets
+    from smallfirst.errors import DatasetError
 
     dataset = Datasets(state_of(None, config)).open(name, task=task)
     told = ""
@@ -275,6 +278,8 @@ def export(
         known = load(find(config)).tasks.get(dataset.manifest.task)
         told = (known.instructions or "").strip() if known is not None else ""
     rows = exported(dataset.examples(split), format_, instructions=told)  # pyright: ignore[reportArgumentType] (checked there)
+    if not out.parent.is_dir():
+        raise DatasetError(f"--out {out}: there is no folder {out.parent}")
     partial = out.with_name(f".{out.name}.partial")
     count = 0
     try:

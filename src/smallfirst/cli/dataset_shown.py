@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column
 
-from smallfirst.cli.state import utc
+from smallfirst.cli.state import minute, utc
+from smallfirst.cli.table import Table, print_list
 
 if TYPE_CHECKING:
     from smallfirst.datasets.build import Result
@@ -42,12 +43,9 @@ def show_result(result: Result, out: Console) -> None:
 
 def show_list(listed: list[Listed], erased: dict[str, int], out: Console) -> None:
     """A line a dataset, and what to do about those whose calls were erased."""
-    table = Table()
-    for head in ("dataset", "task", "made (UTC)"):
-        table.add_column(head, no_wrap=head == "dataset")
-    for _, head in _PARTS:
+    table = Table(*(Column(head, no_wrap=True) for head in ("dataset", "task", "made (UTC)")))
+    for head in ("train", "calib.", "held-out"):
         table.add_column(head, justify="right")
-    table.add_column("parent")
     table.add_column("note")
     for one in listed:
         parts = one.manifest.parts
@@ -55,12 +53,13 @@ def show_list(listed: list[Listed], erased: dict[str, int], out: Console) -> Non
         table.add_row(
             one.id[:12] + mark,
             escape(one.manifest.task),
-            utc(one.made.at_ms),
+            minute(one.made.at_ms),
             *(f"{parts[part].rows:,}" for part, _ in _PARTS),
-            one.manifest.parent[:12],
             escape(one.made.note),
         )
-    out.print(table)
+    print_list(
+        table, none="no dataset yet; `smallfirst dataset build` or `smallfirst dataset import` makes one"
+    )
     if any(erased.values()):
         out.print(
             "Some were made from calls that have been erased since. Build them again, then `smallfirst dataset remove` the old "
@@ -79,17 +78,24 @@ def show_dataset(
         + (f": {escape(made.note)}" if made.note else ""),
         highlight=False,
     )
+    if manifest.parent:
+        out.print(f"continues {manifest.parent[:12]}", highlight=False)
+    out.print()
     out.print(_parts_table(manifest))
     if any(part.labels for part in manifest.parts.values()):
+        out.print()
         out.print(_counts_table("label", {part: manifest.parts[part].labels for part, _ in _PARTS}))
     for name in sorted({name for part in manifest.parts.values() for name in part.slices}):
         counts: dict[Split, dict[str, int]] = {
             part: manifest.parts[part].slices.get(name, {}) for part, _ in _PARTS
         }
+        out.print()
         out.print(_counts_table(f"slice {name}", counts))
+    out.print()
     for line in _remarks(manifest):
         out.print(line, highlight=False)
     if earlier is not None:
+        out.print()
         out.print(_drift_table(drift, f"drift against {earlier.id[:12]}"))
 
 
@@ -124,7 +130,7 @@ def _remarks(manifest: Manifest) -> list[str]:
             f"[yellow]{found.contradicting:,} texts have different references: that of a person is kept, else the commonest[/]"
         )
     if manifest.redacted:
-        told = ", ".join(f"{count:,} {kind}" for kind, count in manifest.redacted.items())
+        told = ", ".join(f"{count:,} {kind.lower()}" for kind, count in manifest.redacted.items())
         lines.append(f"taken out: {told}")
     if found.largest_group > _LARGE_GROUP * manifest.rows:
         lines.append(
@@ -140,7 +146,7 @@ def _remarks(manifest: Manifest) -> list[str]:
 
 
 def _parts_table(manifest: Manifest) -> Table:
-    table = Table("", *(name for _, name in _PARTS))
+    table = Table("", *(Column(name, justify="right") for _, name in _PARTS))
     parts = [manifest.parts[part] for part, _ in _PARTS]
     table.add_row("examples", *(f"{part.rows:,}" for part in parts))
     table.add_row("groups", *(f"{part.groups:,}" for part in parts))
@@ -161,7 +167,7 @@ def _counts_table(head: str, counts: Mapping[Split, dict[str, int]]) -> Table:
     for told in counts.values():
         for name, count in told.items():
             total[name] = total.get(name, 0) + count
-    table = Table(head, *(name for _, name in _PARTS), "share")
+    table = Table(head, *(Column(name, justify="right") for name in (*(name for _, name in _PARTS), "share")))
     everything = sum(total.values())
     shown = sorted(total, key=lambda name: (-total[name], name))
     for name in shown[:_MOST_SHOWN]:
@@ -176,9 +182,7 @@ def _counts_table(head: str, counts: Mapping[Split, dict[str, int]]) -> Table:
 
 
 def _drift_table(drift: list[Drift], title: str) -> Table:
-    table = Table(
-        "", "distance", "p", "examples", "what changed most, in points", title=title, title_justify="left"
-    )
+    table = Table("", "distance", "p", "examples", "what changed most, in points", title=title)
     for one in drift:
         mark = "[yellow]" if one.notable else ""
         table.add_row(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +11,12 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 
-from smallfirst.cli.eval_asking import ask, confirm, hand_out, tell, write_page
+from smallfirst.cli.eval_asking import ask, confirm, hand_out, say_left_out, tell, write_page
 from smallfirst.cli.eval_shown import show_compared, show_inspected
-from smallfirst.cli.state import CONFIG, JSON, STATE, state_of, utc
+from smallfirst.cli.state import CONFIG, JSON, STATE, minute, state_of
+from smallfirst.cli.table import Table, print_list
+from smallfirst.user import user_name
 
 if TYPE_CHECKING:
     from smallfirst.datasets.example import Example
@@ -74,6 +74,7 @@ def eval_(
     from smallfirst.datasets.mapping import Mapping
     from smallfirst.evals import material
     from smallfirst.evals.plan import planned, planned_again, task_of
+    from smallfirst.evals.slices import check_fields
     from smallfirst.evals.store import Runs
 
     home = _home(config)
@@ -84,15 +85,18 @@ def eval_(
     else:
         contract = task_of(home, task).contract
         mapping = Mapping(reference=reference, slices=tuple(slice_) if data is not None else ())
-        found = (
-            material.from_file(data, contract, mapping)
-            if data is not None
-            else material.from_dataset(home.state, task, dataset, split)
-        ).limited(limit)
+        if data is None:
+            found = material.from_dataset(home.state, task, dataset, split)
+        else:
+            given = material.from_file(data, contract, mapping)
+            found = material.without_heldout(given, home.state, home.config, task)
+            say_left_out(len(given.examples) - len(found.examples), data, task)
+        found = found.limited(limit)
         plan = planned(home, task, models=model, releases=release, found=found, with_frontier=not no_frontier)
-        told = plan.manifest(home, note=note, by=getpass.getuser(), slices=tuple(slice_))
+        told = plan.manifest(home, note=note, by=user_name(), slices=tuple(slice_))
         runs = Runs(home.state)
         store = runs.unfinished(told) or runs.new(task)
+    check_fields(slice_ or told.slices, plan.work.examples)
     store.begin(told, plan.work.examples)
     confirm(plan, home, store, yes=yes, max_usd=max_usd)
     done = ask(plan, home, store, concurrency=concurrency, max_usd=max_usd)
@@ -134,21 +138,18 @@ def list_(config: Path | None = CONFIG, state: Path | None = STATE, as_json: boo
     if as_json:
         typer.echo(msgspec.json.encode(rows).decode())
         return
-    table = Table(
-        Column("run", no_wrap=True), "when (UTC)", "what answered", "examples", "of", "state", "note"
-    )
+    table = Table("run", "when (UTC)", "what answered", "examples", "state", "note")
     for row in rows:
         whole = len(row["arms"]) * row["examples"]
         table.add_row(
             escape(row["run"]),
-            utc(row["at_ms"]),
-            escape(", ".join(row["arms"])),
+            minute(row["at_ms"]),
+            escape("\n".join(row["arms"])),
             f"{row['examples']:,}",
-            escape(f"{row['dataset'][:12]} {row['split']}".strip()),
             "whole" if row["finished"] else f"{row['answers']:,} of {whole:,}",
             escape(row["note"]),
         )
-    Console().print(table)
+    print_list(table, none="no run yet; `smallfirst eval --task TASK --model MODEL` makes one")
 
 
 @app.command()

@@ -54,6 +54,15 @@ def confirm(plan: Plan, home: Home, store: RunStore, *, yes: bool, max_usd: floa
     typer.confirm(f"Spend about {_about(found)}?", abort=True, err=True)
 
 
+def say_left_out(rows: int, data: Path, task: str) -> None:
+    """Says that rows of a file are not asked, because they are held out; nothing where there are none."""
+    if rows:
+        Console(stderr=True).print(
+            f"{rows:,} rows of {data.name} are held out in datasets of {task} and are left out: the gate alone asks those.",
+            highlight=False,
+        )
+
+
 def _about(found: Estimate) -> str:
     return (
         "an unknown sum, since a model has no price" if found.real_usd is None else f"${found.real_usd:,.2f}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 from rich.text import Text
+
+from smallfirst.cli.table import Table
 
 if TYPE_CHECKING:
     from smallfirst.evals.comparison import ArmReport, Difference
@@ -74,14 +76,17 @@ def show_arms(arms: Sequence[ArmReport], out: Console) -> None:
         first.add_row(name, *(interval(one, digits=0) for one in arm.ttft.ms.values()))
         if arm.latency.ratio:
             over.add_row(name, *(interval(one, digits=2) for one in arm.latency.ratio.values()))
+    out.print()
     out.print(quality)
     for arm in arms:
         _show_more(arm, out)
-    out.print(latency)
-    if any(arm.streamed for arm in arms):
-        out.print(first)
-    if over.row_count:
-        out.print(over)
+    for table in (
+        latency,
+        *([first] if any(arm.streamed for arm in arms) else []),
+        *([over] if over.rows else []),
+    ):
+        out.print()
+        out.print(table)
 
 
 def _show_more(arm: ArmReport, out: Console) -> None:
@@ -101,16 +106,16 @@ def show_differences(differences: Sequence[Difference], out: Console) -> None:
 
     if not differences:
         return
-    first = Column("difference, paired", overflow="fold")
-    table = Table(first, "score (95 %)", "p", "better/worse", "cost ratio")
+    table = Table("difference, paired", "score (95 %)", "p", "better/worse", "cost ratio")
     for one in differences:
         table.add_row(
-            f"{escape(one.one)} − {escape(one.other)}",
+            f"{escape(one.one)}\n− {escape(one.other)}",
             interval(one.score, sign=True),
             _p(one.p_holm),
             f"{one.better:,}/{one.worse:,}",
             _ratio(one),
         )
+    out.print()
     out.print(table)
 
 
@@ -132,7 +137,14 @@ def show_inspected(found: Sequence[Inspected], reference: str, out: Console) -> 
     for one in found:
         out.rule(Text(one.example.id))
         out.print(Text(one.question))
-        table = Table("right", *(escape(name) for name in one.answers), show_lines=True, expand=True)
+        table = Table(
+            "right",
+            *(escape(name) for name in one.answers),
+            box=box.SQUARE,
+            show_edge=True,
+            show_lines=True,
+            expand=True,
+        )
         other = one.answers.get(reference)
         cells: list[Text] = [Text(one.reference)]
         told: list[Text] = [Text()]
@@ -161,11 +173,12 @@ def _show_slices(slices: Sequence[SliceReport], out: Console) -> None:
 
     if not slices:
         return
+    arms = len({one.arm for one in slices})
     table = Table("slice", "arm", "rows", "score", "ref.", "difference", "p")
     for one in slices[:_SLICES_SHOWN]:
         table.add_row(
             escape(f"{one.field}={one.value}"),
-            escape(one.arm),
+            escape(one.arm) if arms > 1 else "",
             f"{one.examples:,}",
             _mean(one.score),
             _mean(one.other_score),
@@ -173,6 +186,7 @@ def _show_slices(slices: Sequence[SliceReport], out: Console) -> None:
             _p(one.p_holm),
             style="red" if one.worse else "",
         )
+    out.print()
     out.print(table)
     out.print("p is corrected for how many slices and arms were looked at (Holm)", style="dim")
     if len(slices) > _SLICES_SHOWN:

@@ -13,9 +13,9 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from smallfirst.cli.offline import ready_catalogue, router_of
+from smallfirst.cli.table import Table
 from smallfirst.cli.taken import show_taken, take, taken_figures
 from smallfirst.money import format_usd
 
@@ -228,7 +228,7 @@ def _replay(name: str, config: Config, state: Path, as_json: bool) -> None:
         "frontier gains",
         "then",
         "now",
-        title=f"call {call.id[:12]} by {serving.short}",
+        title=f"call {call.id[:16]} by {serving.short}",
     )
     for rung, (then, now) in enumerate(done.steps):
         table.add_row(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 from decimal import Decimal
@@ -13,10 +12,11 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from smallfirst.cli.state import CONFIG, JSON, utc
+from smallfirst.cli.table import Table
 from smallfirst.cli.verb import Verb
+from smallfirst.user import user_name
 
 if TYPE_CHECKING:
     from smallfirst.evals.session import Home
@@ -31,10 +31,12 @@ class _Gate(Verb):
 
 app = typer.Typer(
     cls=_Gate,
-    help="The gate: `smallfirst gate CANDIDATE` judges a release on held-out examples; nothing is promoted past it.",
-    no_args_is_help=True,
+    help="The gate: `smallfirst gate [CANDIDATE]` judges a release on held-out examples, and nothing is promoted past it. "
+    "Its options: `smallfirst gate judge --help`.",
+    subcommand_metavar="[CANDIDATE] | COMMAND [ARGS]...",
 )
 _CANDIDATE = typer.Argument(help="A release's id, or the beginning of one.")
+_OR_NEWEST = typer.Argument("", help="A release's id, or the beginning of one; default: the newest.")
 _MARKDOWN = typer.Option(None, "--markdown", help="Also write the verdict here, for a pull request.")
 _INTERRUPTED = 130
 _COLOURS = {"pass": "green", "fail": "red", "not-enough-evidence": "yellow"}
@@ -42,7 +44,7 @@ _COLOURS = {"pass": "green", "fail": "red", "not-enough-evidence": "yellow"}
 
 @app.command()
 def judge(
-    candidate: str = _CANDIDATE,
+    candidate: str = _OR_NEWEST,
     task: str = typer.Option(
         "", "--task", "-t", help="Judge this task alone: a look, not a verdict on the release."
     ),
@@ -57,8 +59,10 @@ def judge(
     as_json: bool = JSON,
 ) -> None:
     """Compare a release with what is live and with the frontier alone. Exit status: 0 pass, 3 fail, 4 not enough evidence."""
+    from smallfirst.cli.release import newest
     from smallfirst.gate.gate import Wish
 
+    home = _home(config)
     wish = Wish(
         task=task,
         plan_only=plan,
@@ -66,7 +70,7 @@ def judge(
         concurrency=concurrency,
         max_nusd=None if max_usd is None else int(Decimal(str(max_usd)) * 10**9),
     )
-    found = _judged(_home(config), candidate, wish, quiet=as_json)
+    found = _judged(home, candidate or newest(home.state), wish, quiet=as_json)
     if found is None:
         typer.echo("stopped; what was answered is kept, and the same command goes on", err=True)
         raise typer.Exit(_INTERRUPTED)
@@ -81,18 +85,19 @@ def judge(
 
 @app.command()
 def show(
-    candidate: str = _CANDIDATE,
+    candidate: str = _OR_NEWEST,
     verdict: str = typer.Option("", help="A verdict's id, or the beginning of one; default: the newest."),
     markdown: Path | None = _MARKDOWN,
     config: Path | None = CONFIG,
     as_json: bool = JSON,
 ) -> None:
     """A verdict that was reached. Exit status as when it was."""
+    from smallfirst.cli.release import newest
     from smallfirst.errors import ReleaseError
     from smallfirst.releases import Releases, Verdicts
 
     home = _home(config)
-    name, verdicts = Releases(home.state).find(candidate), Verdicts(home.state)
+    name, verdicts = Releases(home.state).find(candidate or newest(home.state)), Verdicts(home.state)
     names = [verdicts.find(name, verdict)] if verdict else verdicts.ids(name)
     if not names:
         raise ReleaseError(f"release {name[:12]} has no verdict; `smallfirst gate {name[:12]}` reaches one")
@@ -118,7 +123,7 @@ def approve(
     """Approve a passing verdict, as one of `gate.approvers` who did not build the release."""
     from smallfirst.gate.approval import approve
 
-    approval = approve(_home(config), candidate, by=getpass.getuser(), verdict=verdict)
+    approval = approve(_home(config), candidate, by=user_name(), verdict=verdict)
     if as_json:
         typer.echo(msgspec.json.encode(approval).decode())
         return
@@ -139,27 +144,39 @@ def reads(
     home = _home(config)
     wanted = home.config.tasks[task].gate.dataset if task in home.config.tasks else "newest"
     dataset = Datasets(home.state).open(wanted, task=task)
-    alpha = home.config.gate.alpha
-    made = Reads(home.state, alpha=alpha).made(dataset.manifest.seal)
+    alpha, seal = home.config.gate.alpha, dataset.manifest.seal
+    kept = Reads(home.state, alpha=alpha)
+    kin = kept.kin(dataset)
+    made, elsewhere = kept.made(seal, *kin), kept.elsewhere(task, {seal, *kin})
     left = spending.left_after(len(made), alpha)
     if as_json:
-        typer.echo(msgspec.json.encode({"dataset": dataset.id, "reads": made, "alpha_left": left}).decode())
+        figures = {"dataset": dataset.id, "reads": made, "alpha_left": left, "reads_elsewhere": elsewhere}
+        typer.echo(msgspec.json.encode(figures).decode())
         return
-    table = Table("read", "α spent", "release", "against", "by")
-    for one in made:
-        table.add_row(
-            str(one["read"]),
-            f"{one['alpha']:.4g}",
-            one["release"][:12],
-            one["comparator"][:12],
-            escape(one["by"]),
-        )
     out = Console()
-    out.print(table)
+    if made:
+        out.print(_reads_table(made))
     out.print(
-        f"the held-out part of {dataset.id[:12]} was read {len(made)} times; α left for all to come: {left:.4g} of {alpha:g}",
+        f"the held-out part of {dataset.id[:12]} was read {_times(len(made))}; α left for all to come: {left:.4g} of {alpha:g}",
         highlight=False,
     )
+    if elsewhere:
+        out.print(
+            f"other held-out parts of {escape(task)} were read {_times(elsewhere)}, each with an α of its own",
+            highlight=False,
+        )
+
+
+def _times(count: int) -> str:
+    return {0: "never", 1: "once"}.get(count, f"{count:,} times")
+
+
+def _reads_table(made: list[dict[str, Any]]) -> Table:
+    table = Table("read", "α spent", "release", "against", "by")
+    for one in made:
+        spent = f"{one['alpha']:.4g}"
+        table.add_row(str(one["read"]), spent, one["release"][:12], one["comparator"][:12], escape(one["by"]))
+    return table
 
 
 def _home(config: Path | None) -> Home:

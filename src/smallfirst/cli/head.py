@@ -10,10 +10,11 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column
 
 from smallfirst.cli.progress import progress_bar
 from smallfirst.cli.state import CONFIG, JSON, state_of
+from smallfirst.cli.table import Table, print_list
 
 if TYPE_CHECKING:
     from smallfirst.evals.head_report import HeadReport
@@ -112,20 +113,21 @@ def list_(config: Path | None = CONFIG, as_json: bool = JSON) -> None:
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
         return
-    table = Table("head", "task", "labels", "examples", "right", "on the surest 80 %", "embedders", "note")
+    table = Table(
+        Column("head", no_wrap=True), "task", "examples", "right", "surest 80 %", "embedders", "note"
+    )
     for item in found:
         told = item.described.report
         table.add_row(
             item.sha256[:12],
             escape(item.described.task),
-            str(told.get("labels", "")),
             f"{told.get('examples', 0):,}",
             _shown("accuracy", told.get("accuracy")),
             _shown("accuracy", told.get("accuracy_at_80")),
-            ", ".join(told.get("embedders", ())),
+            "\n".join(told.get("embedders", ())),
             escape(item.described.note),
         )
-    Console().print(table)
+    print_list(table, none="no head yet; `smallfirst train TASK` makes one")
 
 
 def _write(out: Path, report: HeadReport, figures: dict[str, Any], title: str) -> None:

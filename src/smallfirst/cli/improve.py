@@ -13,10 +13,10 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from smallfirst.cli.progress import progress_bar
 from smallfirst.cli.state import CONFIG, JSON
+from smallfirst.cli.table import Table
 
 if TYPE_CHECKING:
     from smallfirst.evals.session import Home
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from smallfirst.improve.record import Done, Record, Step
 
 _STATUS_BY_END = {"refused": 3, "undecided": 4}
+_INTERRUPTED = 130
 _UNITS_S = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 
 
@@ -70,7 +71,11 @@ def improve(
         return
     _show_plan(home, asked, fresh=fresh)
     _agree(yes=yes or max_usd is not None)
-    record = _run(home, asked, fresh=fresh, shown=not as_json)
+    try:
+        record = _run(home, asked, fresh=fresh, shown=not as_json)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on with the step that was not over", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
     _hand_over(record, as_json=as_json)
     raise typer.Exit(_STATUS_BY_END.get(record.end or "", 0))
 
@@ -120,7 +125,7 @@ def _show_plan(home: Home, asked: Asked, *, fresh: bool) -> None:
     """What each step will do, and about what it costs, on stderr."""
     from smallfirst.improve.plan import plan_of
 
-    table = Table("step", "what it does", "about", title=f"improve {escape(asked.task)}")
+    table = Table("step", "what it does", "costs about", title=f"improve {escape(asked.task)}")
     for line in plan_of(home, asked, fresh=fresh):
         mark = "[green]done[/]" if line.done else line.step
         table.add_row(mark if not line.done else f"{line.step} {mark}", escape(line.what), escape(line.cost))

@@ -11,10 +11,10 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from smallfirst.cli.progress import progress_bar
 from smallfirst.cli.state import CONFIG, JSON
+from smallfirst.cli.table import Table
 
 if TYPE_CHECKING:
     from smallfirst.training.intent_fit import IntentFit

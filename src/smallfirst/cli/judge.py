@@ -10,10 +10,10 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from smallfirst.cli.progress import progress_bar
-from smallfirst.cli.state import CONFIG, JSON, STATE, state_of, utc
+from smallfirst.cli.state import CONFIG, JSON, STATE, minute, state_of
+from smallfirst.cli.table import Table, print_list
 
 if TYPE_CHECKING:
     from smallfirst.evals.scored_by_people import Scored
@@ -94,7 +94,7 @@ def list_(state: Path | None = STATE, config: Path | None = CONFIG, as_json: boo
         rows = [{"measurement": one.id, **_told(one)} for one in listed]
         typer.echo(msgspec.json.encode(rows).decode())
         return
-    table = Table("measurement", "task", "judge", "scorer", "answers", "when")
+    table = Table("measurement", "task", "judge", "scorer", "answers", "when (UTC)")
     for one in listed:
         told = one.measurement
         table.add_row(
@@ -103,9 +103,9 @@ def list_(state: Path | None = STATE, config: Path | None = CONFIG, as_json: boo
             escape(told.model),
             told.scorer,
             f"{len(told.pairs):,}",
-            utc(told.at_ms),
+            minute(told.at_ms),
         )
-    Console().print(table)
+    print_list(table, none="no judge was measured yet; `smallfirst judge measure` does it")
 
 
 def _rows(labels: Path | None, outcomes: bool, state: Path, task: str) -> list[Scored]:

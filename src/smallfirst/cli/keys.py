@@ -10,9 +10,9 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from smallfirst.cli.state import CONFIG, JSON, STATE, state_of, utc
+from smallfirst.cli.state import CONFIG, JSON, STATE, minute, state_of
+from smallfirst.cli.table import Table
 from smallfirst.errors import ConfigError
 from smallfirst.money import format_usd, nusd_from_usd
 
@@ -81,7 +81,7 @@ def list_(
         ]
         typer.echo(msgspec.json.encode(rows).decode())
         return
-    table = Table("name", "tenant", "key", "budget a day", "models", "expires", "made", "")
+    table = Table("name", "tenant", "key", "a day", "models", "expires", "made", "")
     for key in found:
         budget = "" if key.budget_nusd_per_day is None else format_usd(key.budget_nusd_per_day)
         expires = key.expires.isoformat() if key.expires else "never"
@@ -92,7 +92,7 @@ def list_(
             budget,
             escape(", ".join(key.models)) or "all",
             expires,
-            utc(key.created_ms),
+            minute(key.created_ms)[:10],
             _standing(key.revoked_ms, key.expires),
         )
     Console().print(table)
@@ -138,7 +138,7 @@ def _day(text: str | None) -> datetime.date | None:
 
 def _standing(revoked_ms: int | None, expires: datetime.date | None) -> str:
     if revoked_ms is not None:
-        return f"revoked {utc(revoked_ms)}"
+        return f"revoked {minute(revoked_ms)}"
     if expires is not None and expires < datetime.datetime.now(datetime.UTC).date():
         return "expired"
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import NoReturn
 
@@ -38,26 +39,29 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(name="init")(init.init)
-app.command(name="serve")(serve.serve)
-app.command(name="explain")(explain.explain)
-app.command(name="bill")(bill.bill)
-app.command(name="train")(train.train)
-app.command(name="improve")(improve.improve)
-app.add_typer(calls.app, name="calls")
-app.add_typer(config.app, name="config")
-app.add_typer(dataset.app, name="dataset")
-app.add_typer(evaluate.app, name="eval")
-app.add_typer(gate.app, name="gate")
-app.add_typer(head.app, name="head")
-app.add_typer(judge.app, name="judge")
-app.add_typer(keys.app, name="keys")
-app.add_typer(models.app, name="models")
-app.add_typer(outcomes.app, name="outcomes")
-app.add_typer(prices.app, name="prices")
-app.add_typer(release.app, name="release")
-app.add_typer(rollout.app, name="rollout")
-app.add_typer(router.app, name="router")
+_ANSWER, _LEARN, _CHANGE = "Answer calls", "Learn from them", "Change how they are answered"
+app.command(name="init", rich_help_panel=_ANSWER)(init.init)
+app.add_typer(config.app, name="config", rich_help_panel=_ANSWER)
+app.add_typer(keys.app, name="keys", rich_help_panel=_ANSWER)
+app.add_typer(models.app, name="models", rich_help_panel=_ANSWER)
+app.add_typer(prices.app, name="prices", rich_help_panel=_ANSWER)
+app.command(name="serve", rich_help_panel=_ANSWER)(serve.serve)
+app.add_typer(calls.app, name="calls", rich_help_panel=_ANSWER)
+app.command(name="bill", rich_help_panel=_ANSWER)(bill.bill)
+app.command(name="explain", rich_help_panel=_ANSWER)(explain.explain)
+app.command(name="improve", rich_help_panel=_LEARN)(improve.improve)
+app.add_typer(outcomes.app, name="outcomes", rich_help_panel=_LEARN)
+app.add_typer(dataset.app, name="dataset", rich_help_panel=_LEARN)
+app.command(name="train", rich_help_panel=_LEARN)(train.train)
+app.add_typer(head.app, name="head", rich_help_panel=_LEARN)
+app.add_typer(evaluate.app, name="eval", rich_help_panel=_LEARN)
+app.add_typer(judge.app, name="judge", rich_help_panel=_LEARN)
+app.add_typer(router.app, name="router", rich_help_panel=_LEARN)
+app.add_typer(release.app, name="release", rich_help_panel=_CHANGE)
+app.add_typer(gate.app, name="gate", rich_help_panel=_CHANGE)
+app.add_typer(rollout.app, name="rollout", rich_help_panel=_CHANGE)
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def _version(wanted: bool) -> None:
@@ -85,11 +89,11 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is not None:  # a file that was named: to be written where nothing can be
+            _fail(f"{error.filename}: {error.strerror}")
+        if error.errno not in _FULL:
             raise
-        _fail(
-            f"{error.filename}: {error.strerror}"
-        )  # a file that was named: to be written where nothing can be
+        _fail(f"{error.strerror}: make room and give the command again; nothing half was left behind")
 
 
 def _fail(message: str) -> NoReturn:

@@ -11,9 +11,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn
-from rich.table import Column, Table
+from rich.table import Column
 
 from smallfirst.cli.state import CONFIG, JSON
+from smallfirst.cli.table import Table
 
 if TYPE_CHECKING:
     from smallfirst.models.inventory import Row

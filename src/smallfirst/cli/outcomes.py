@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column
 
 from smallfirst.cli.progress import progress_bar
-from smallfirst.cli.state import CONFIG, JSON, STATE, moment, state_of, utc
+from smallfirst.cli.state import CONFIG, JSON, STATE, minute, moment, state_of
+from smallfirst.cli.table import Table, print_list
 from smallfirst.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ app = typer.Typer(
 _MS_PER_S = 1000
 _SHOWN_REFUSALS = 20
 _SHOWN_CHARS = 60
+_NONE = "no outcome fits"
 _TASK = typer.Option(None, "--task", "-t", help="Only of calls of this task.")
 _TENANT = typer.Option(None, "--tenant", help="Only of this tenant's calls.")
 
@@ -88,7 +90,10 @@ def list_(
 ) -> None:
     """The outcomes that were told last, superseded ones included. With --json one object a line."""
     from smallfirst.ledger import Filter, Ledger
+    from smallfirst.ledger.records import OutcomeKind
 
+    if kind is not None and kind not in (kinds := get_args(OutcomeKind)):
+        raise ConfigError(f"expected one of {', '.join(kinds)}, not {kind!r}", path="--kind")
     since_ms = None if since is None else int(moment(since, option="--since").timestamp() * _MS_PER_S)
     wanted = Filter(task=task, tenant=tenant, since_ms=since_ms)
     with Ledger.read(state_of(state, config)) as ledger:
@@ -103,22 +108,26 @@ def _show_counts(found: list[OutcomeCount], *, as_json: bool) -> None:
     if as_json:
         _json_lines(found)
         return
-    table = Table("task", "kind", "source", "outcomes", "calls")
+    table = Table(
+        "task", "kind", "source", *(Column(head, justify="right") for head in ("outcomes", "calls"))
+    )
     for row in found:
-        table.add_row(escape(row.task), row.kind, escape(row.source), str(row.outcomes), str(row.calls))
-    Console().print(table)
+        table.add_row(escape(row.task), row.kind, escape(row.source), f"{row.outcomes:,}", f"{row.calls:,}")
+    print_list(table, none=_NONE)
 
 
 def _show_told(found: list[ToldOutcome], *, as_json: bool) -> None:
     if as_json:
         _json_lines(found)
         return
-    table = Table("at", "call", "task", "kind", "source", "value")
+    table = Table(
+        Column("at (UTC)", no_wrap=True), Column("call", no_wrap=True), "task", "kind", "source", "value"
+    )
     for row in found:
         told = row.outcome
-        cells = (utc(told.at_ms), row.call, escape(row.task), told.kind, escape(told.source))
+        cells = (minute(told.at_ms), row.call[:16], escape(row.task), told.kind, escape(told.source))
         table.add_row(*cells, _shown(told.value))
-    Console().print(table)
+    print_list(table, none=_NONE)
 
 
 def _json_lines(rows: Sequence[msgspec.Struct]) -> None:
@@ -127,5 +136,8 @@ def _json_lines(rows: Sequence[msgspec.Struct]) -> None:
 
 
 def _shown(value: object) -> str:
+    """What fits a line; of a call that was answered again, whose answer it was and its score."""
+    if isinstance(value, dict) and {"model", "score"} <= value.keys():
+        return escape(f"{value['model']} {'–' if value['score'] is None else format(value['score'], '.3g')}")
     text = msgspec.json.encode(value).decode()
     return escape(text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…")

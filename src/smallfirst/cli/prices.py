@@ -12,8 +12,8 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from smallfirst.cli.table import Table
 from smallfirst.money import format_usd
 
 if TYPE_CHECKING:

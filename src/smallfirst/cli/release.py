@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +10,12 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column
 
 from smallfirst.cli.release_diff import diff
 from smallfirst.cli.release_moves import channels, percent, promote, rollback, told
+from smallfirst.cli.state import minute
+from smallfirst.cli.table import Table
 
 if TYPE_CHECKING:
     from smallfirst.config import Config
@@ -27,6 +28,13 @@ _CONFIG = typer.Option(
     None, "--config", "-c", help="The configuration; default: $SMALLFIRST_CONFIG, else ./smallfirst.toml."
 )
 _JSON = typer.Option(False, "--json", help="Print JSON.")
+_FINDINGS = {
+    "pass": "[green]pass[/]",
+    "fail": "[red]fail[/]",
+    "not-enough-evidence": "[yellow]not enough evidence[/]",
+    "lapsed": "[red]lapsed[/]",
+    "altered": "[red]altered[/]",
+}
 
 
 @app.command()
@@ -78,18 +86,17 @@ def list_(config: Path | None = _CONFIG, as_json: bool = _JSON) -> None:
         line = {"live": now.live, "channels": told(now, state), "releases": rows}
         typer.echo(msgspec.json.encode(line).decode())
         return
-    table = Table("release", "built", "by", "tasks", "verdict", "note", "")
-    table.add_row("baseline", "", "", "all to the frontier model", "needs none", "", _mark("baseline", now))
+    whole = (Column(head, no_wrap=True) for head in ("release", "built (UTC)", "tasks"))
+    table = Table(*whole, "verdict", "channel", "note")
+    table.add_row("baseline", "", "all", "needs none", _mark("baseline", now), "all to the frontier")
     for item in listed:
-        tasks, verdict = ", ".join(item.tasks), verdicts[item.id]["finding"]
         table.add_row(
             item.id[:12],
-            _when(item.built.at_ms),
-            item.built.by,
-            tasks,
-            verdict,
-            item.built.note,
+            minute(item.built.at_ms),
+            escape("\n".join(item.tasks)),
+            _FINDINGS.get(verdicts[item.id]["finding"], "none"),
             _mark(item.id, now),
+            escape(item.built.note),
         )
     Console().print(table)
     for model, reason in told(now, state)["lapsed"].items():
@@ -148,7 +155,10 @@ def show(
         typer.echo(msgspec.json.encode({"id": name} | msgspec.to_builtins(loaded)).decode())
         return
     out = Console()
+    built = releases.built(name)
+    note = f": {escape(built.note)}" if built.note else ""
     out.print(f"release [bold]{name}[/]", highlight=False)
+    out.print(f"built {minute(built.at_ms)} UTC by {escape(built.by)}{note}", highlight=False)
     if loaded.intents is not None:
         fitted = read_fitted_intents(
             artifact.read(weights_path(releases.folder / name / WEIGHTS, loaded.intents))
@@ -162,7 +172,7 @@ def show(
             "rung",
             "model",
             "asked as",
-            "share that may begin here",
+            "may begin here",
             title=f"{task}  ·  {_contract(policy.contract)}  ·  margin {policy.margin:g}",
         )
         for index, rung in enumerate(policy.ladder):
@@ -173,6 +183,7 @@ def show(
                 asked,
                 "the rest" if index == len(policy.ladder) - 1 else f"{rung.sample:.1%}",
             )
+        out.print()
         out.print(table)
         if policy.router is not None:
             bound = policy.router.bound
@@ -208,10 +219,6 @@ def load_config(config: Path | None) -> tuple[Config, Path]:
     path = find(config)
     loaded = load(path)
     return loaded, (path.parent / loaded.storage.path).resolve()
-
-
-def _when(at_ms: int) -> str:
-    return datetime.datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def _contract(contract: object) -> str:

@@ -47,19 +47,30 @@ def diff(
     """
     from smallfirst.cli.release import load_config, newest
     from smallfirst.releases import read_live
-    from smallfirst.releases.difference import differences
+    from smallfirst.releases.difference import differences, intents_difference
 
     loaded, state = load_config(config)
     if not other:
         one, other = read_live(state).release, one or newest(state)
     before, after = (_Named(name, loaded, state) for name in (one, other))
     found = [item for item in differences(before.release, after.release) if task in ("", item.task)]
+    intents = intents_difference(before.release, after.release)
     again = _decided_again([item.task for item in found if item.kind == "changed"], before, after, limit)
     if as_json:
-        plain = {"before": before.id, "after": after.id, "tasks": found, "recorded": again}
+        plain = {
+            "before": before.id,
+            "after": after.id,
+            "tasks": found,
+            "intents": intents,
+            "recorded": again,
+        }
         typer.echo(msgspec.json.encode(plain).decode())
         return
-    _show(before.id, after.id, found, again)
+    out = Console(highlight=False, soft_wrap=True)
+    out.print(f"[bold]{before.id[:12]}[/] → [bold]{after.id[:12]}[/]")
+    if intents:
+        out.print(intents)
+    _show(found, again, out)
 
 
 class _Named:
@@ -159,9 +170,7 @@ def _cost(config: Config, ledger: LedgerView) -> Callable[[str, str, int], int |
     return cost
 
 
-def _show(before: str, after: str, found: list[TaskDifference], again: list[Redecided]) -> None:
-    out = Console(highlight=False, soft_wrap=True)
-    out.print(f"[bold]{before[:12]}[/] → [bold]{after[:12]}[/]")
+def _show(found: list[TaskDifference], again: list[Redecided], out: Console) -> None:
     if all(item.kind == "same" for item in found):
         out.print("no task would be answered differently")
     recorded = {item.task: item for item in again}
@@ -200,4 +209,4 @@ def _show_recorded(item: Redecided, out: Console) -> None:
         )
     for example in item.examples:
         said: Any = escape(example.text.replace("\n", " "))
-        out.print(f"    {example.call[:12]} {escape(example.before[0])} → {escape(example.after[0])}: {said}")
+        out.print(f"    {example.call[:16]} {escape(example.before[0])} → {escape(example.after[0])}: {said}")

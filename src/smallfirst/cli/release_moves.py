@@ -12,9 +12,9 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from smallfirst.cli.state import CONFIG, JSON, state_of, utc
+from smallfirst.cli.state import CONFIG, JSON, minute, state_of
+from smallfirst.cli.table import Table
 
 if TYPE_CHECKING:
     from smallfirst.releases import Channels
@@ -158,7 +158,7 @@ def percent(share: float) -> str:
 
 
 def _show(now: Channels, out: Console, *, runs: bool) -> None:
-    table = Table("channel", "release", "share", "since", "by", "proof")
+    table = Table("channel", "release", "share", "since (UTC)", "by", "proof")
     live = now.live
     table.add_row(
         "live",
@@ -196,7 +196,7 @@ def _show(now: Channels, out: Console, *, runs: bool) -> None:
     if now.previous is not None:
         previous = now.previous
         table.add_row(
-            "[dim]before[/]", f"[dim]{previous.release[:12]}[/]", "", "", "", "[dim]where a rollback goes[/]"
+            "[dim]before[/]", f"[dim]{previous.release[:12]}[/]", "", "", "", "[dim]a rollback goes here[/]"
         )
     out.print(table)
     if not runs:
@@ -214,7 +214,7 @@ def _lease_over(now: Channels) -> bool:
 
 
 def _when(at_ms: int) -> str:
-    return utc(at_ms) if at_ms else ""
+    return minute(at_ms)
 
 
 def _runs(state: Path) -> bool:

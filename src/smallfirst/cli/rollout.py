@@ -11,10 +11,10 @@ import typer
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from smallfirst.cli.state import CONFIG, JSON, utc
+from smallfirst.cli.table import Table
 
 if TYPE_CHECKING:
     from smallfirst.gate.outlook import Outlook
@@ -123,7 +123,7 @@ def _rollout(seen: Seen) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(f"{seen.channel} {seen.release[:12]}: {stage}{lease}")]
     for task in seen.tasks:
         table = Table(
-            "question", "seen", "surely above", "may be", "observations", "", title=escape(task.task)
+            "question", "seen", "surely above", "may be", "observations", "alarm", title=escape(task.task)
         )
         for each in task.estimates:
             table.add_row(
@@ -155,8 +155,8 @@ def _rollout(seen: Seen) -> list[RenderableType]:
 
 def _outlook(outlook: Outlook) -> Table:
     table = Table(
-        "task", "release", "explored calls", "the frontier disagrees", "95 %", "small models may", "shift",
-        title="What is live, on explored calls",
+        "task", "release", "explored", "disagree", "95 %", "small may", "shift",
+        title="What is live, on explored calls: how often the frontier's answer is another",
     )  # fmt: skip
     for task, found in outlook.tasks.items():
         table.add_row(

@@ -13,12 +13,12 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from smallfirst.cli.intents import intents
 from smallfirst.cli.progress import progress_bar
 from smallfirst.cli.router_shown import percent, show_eval, show_fit, write_eval
 from smallfirst.cli.state import CONFIG, JSON
+from smallfirst.cli.table import Table, print_list
 from smallfirst.training.fit_figures import fit_figures
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def list_(config: Path | None = CONFIG, as_json: bool = JSON) -> None:
             str(told.get("examples", "")),
             escape(item.described.note),
         )
-    Console().print(table)
+    print_list(table, none="no router yet; `smallfirst router fit` makes one")
 
 
 def _fit_on(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from smallfirst.cli.table import Table
 from smallfirst.training.fit_figures import fit_figures
 
 if TYPE_CHECKING:

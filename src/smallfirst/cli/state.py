@@ -60,3 +60,8 @@ def moment(text: str, *, option: str) -> datetime.datetime:
 def utc(at_ms: int) -> str:
     """For people: date and time to the second."""
     return datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def minute(at_ms: int) -> str:
+    """The same to the minute, for lists; empty for 0, which is never."""
+    return utc(at_ms)[:16] if at_ms else ""

@@ -8,12 +8,12 @@ from typer.core import TyperGroup
 
 
 class Verb(TyperGroup):
-    """A group whose first argument, where it names no command of it, is one of `default`'s."""
+    """A group whose first argument, where it names no command of it, is one of `default`'s; without any, `default` it is."""
 
     default: ClassVar[str]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in ctx.help_option_names:
+        if not args or args[0] not in ctx.help_option_names:
             args = self._named(args)
         return super().parse_args(ctx, args)
 
@@ -21,4 +21,4 @@ class Verb(TyperGroup):
         return super().resolve_command(ctx, self._named(args))
 
     def _named(self, args: list[str]) -> list[str]:
-        return args if args[0] in self.commands else [self.default, *args]
+        return args if args and args[0] in self.commands else [self.default, *args]

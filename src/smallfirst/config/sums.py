@@ -37,6 +37,9 @@ def check_sums(config: Config, around: Surroundings) -> Iterator[Finding]:
     for table, owners in (("tenants", config.tenants), ("keys", config.keys), ("tasks", config.tasks)):
         for name, owner in owners.items():
             yield from _budget(dotted.join(dotted.join(table, name), "budget"), owner.budget)
+    for name, task in config.tasks.items():
+        where = dotted.join(dotted.join(dotted.join("tasks", name), "rollout"), "explore_usd_per_day")
+        yield from _usd(where, task.rollout.explore_usd_per_day)
     yield from _keys(config, around)
 
 

@@ -120,4 +120,7 @@ def _redact(path: str, task: Task) -> Iterator[Finding]:
         if compiled.fullmatch(""):
             yield warning(where, "matches the empty text, so it marks every place")
     if task.redact and not task.keep_bodies:
-        yield note(dotted.join(path, "redact"), "while keep_bodies is false it has an effect on imported datasets alone")
+        yield note(
+            dotted.join(path, "redact"),
+            "while keep_bodies is false it has an effect on imported datasets alone",
+        )

@@ -57,7 +57,10 @@ def build(
     parent: Dataset | None = None,
     progress: Progress = lambda *_: None,
 ) -> Result:
-    """The dataset that was made, or found to be there already. Raises `DatasetError` where nothing is usable, and says why."""
+    """The dataset that was made, or found to be there already: the parent, where nothing has come or gone since.
+
+    Raises `DatasetError` where nothing is usable, and says why.
+    """
     place = datasets.workplace()
     try:
         reading = Reading(
@@ -75,6 +78,9 @@ def build(
             found = find_duplicates(shelf, order.rule, judged=judged, progress=progress)
             placed = split(found, order.rule, members)
             parts, sha256 = _write(place, shelf, found, placed, progress)
+        if parent is not None and _same(parent.manifest, order, parts, sha256):
+            shutil.rmtree(place)
+            return Result(id=parent.id, new=False, manifest=parent.manifest)
         manifest = Manifest(
             task=order.task,
             contract=kind_of(order.contract),
@@ -95,6 +101,11 @@ def build(
     except BaseException:  # Ctrl-C, a full disk: nothing half is left behind
         shutil.rmtree(place, ignore_errors=True)
         raise
+
+
+def _same(before: Manifest, order: Order, parts: dict[Split, Part], members_sha256: str) -> bool:
+    """Whether nothing has come or gone since an earlier version: then it is still that one."""
+    return (before.rule, before.parts, before.members_sha256) == (order.rule, parts, members_sha256)
 
 
 def _fill(

@@ -23,7 +23,7 @@ def read_request(body: dict[str, Any]) -> Asked:
     if is_anthropic_request(body):
         request = anthropic_messages.read_request(msgspec.json.encode(_complete(body)))
         body = openai_chat.write_request(request)
-    return Asked(checked(body.get("messages")), body.get("tools") or None)
+    return Asked(checked(body.get("messages")), checked_tools(body.get("tools")))
 
 
 def is_anthropic_request(body: dict[str, Any]) -> bool:
@@ -42,6 +42,15 @@ def checked(messages: Any) -> list[dict[str, Any]]:
         raise BadRequest("messages: expected a list with at least one message", param="messages")
     openai_chat.decode(msgspec.json.encode({"model": "any", "messages": messages}))
     return messages
+
+
+def checked_tools(tools: Any) -> list[dict[str, Any]] | None:
+    """The tools, if they are a list of objects; None where there are none. Raises `BadRequest`."""
+    if not tools:
+        return None
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise BadRequest("tools: expected a list of objects", param="tools")
+    return tools
 
 
 def read_answer(body: Any) -> tuple[str, str]:

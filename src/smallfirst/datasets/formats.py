@@ -38,8 +38,6 @@ def named_file(text: str) -> File:
 def detect(path: Path) -> Format:
     """The format of a file by its first object. Raises `DatasetError` where it is none that is known."""
     value = first_line(path)
-    if value is None:
-        raise DatasetError(f"{path} has no JSON object in it")
     if batches.is_batch(value):
         return "batch"
     if litellm.is_spend_log(value):

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from smallfirst.datasets.exchange import read_answer, read_request
 from smallfirst.datasets.row import Row, Tally
-from smallfirst.errors import BadRequest
+from smallfirst.errors import BadRequest, DatasetError
 from smallfirst.ledger.queries import Filter, Queries, StoredOutcome
 from smallfirst.ledger.records import REDACTED, Call
 
@@ -33,7 +33,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_calls(queries: Queries, wanted: Wanted, tally: Tally) -> Iterator[Row]:
-    """The calls of clients that fit, in the order in which they were recorded; why the others are no examples is counted."""
+    """The calls of clients that fit, in the order in which they were recorded; why the others are no examples is counted.
+
+    Raises `DatasetError` where no call fits.
+    """
     calls = Filter(
         task=wanted.task,
         tenant=wanted.tenant,
@@ -49,6 +52,8 @@ def read_calls(queries: Queries, wanted: Wanted, tally: Tally) -> Iterator[Row]:
             row = _row(queries, listed.call, wanted, tally)
             if row is not None:
                 yield row
+    if not last:
+        raise DatasetError(f"no recorded call of task {wanted.task!r} fits")
 
 
 def _row(queries: Queries, call: Call, wanted: Wanted, tally: Tally) -> Row | None:

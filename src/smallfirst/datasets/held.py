@@ -39,14 +39,19 @@ class Held(msgspec.Struct, kw_only=True, gc=False):
     pinned: Split | None = None
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """How rows become examples. `reference` reads a reference or an answer by the contract; `after` and `before` are the marks between
-    which the user's own question stands; `forbidden` are providers on whose outputs nothing is trained.
+class Marks(msgspec.Struct, frozen=True, kw_only=True):
+    """Between which the user's own question stands in the task's prompt."""
+
+    after: str = ""
+    before: str = ""
+
+
+class Reading(Marks, frozen=True, kw_only=True):
+    """How rows become examples. `reference` reads a reference or an answer by the contract; `forbidden` are providers on whose outputs
+    nothing is trained.
     """
 
     reference: Callable[[Any], dict[str, Any]]
-    after: str = ""
-    before: str = ""
     forbidden: frozenset[str] = frozenset()
     by_tenant: bool = False
 
@@ -77,11 +82,10 @@ class Shelf:
         data = msgspec.json.encode(example) + b"\n"
         self._file.seek(self._end)
         self._file.write(data)
-        text = self.asked(example) or canonical(example.messages).decode()
         keys = [*row.keys, f"begins:{row.tenant}:{_beginning(example)}"]
         keys += [f"tenant:{row.tenant}"] if self._reading.by_tenant and row.tenant else []
         reference = key_of(canonical([example.reference]).decode())
-        text_key = key_of(" ".join(text.casefold().split()))
+        text_key = text_key_of(example, self._reading)
         self.held.append(
             Held(
                 id=safe_id(row.id) if row.id else key_of(text_key + reference)[:16],
@@ -111,13 +115,7 @@ class Shelf:
             yield self.asked(self.get(one))
 
     def asked(self, example: Example) -> str:
-        body = {"model": "any", "messages": example.messages}
-        conversation = read_conversation(openai_chat.decode(msgspec.json.encode(body)))
-        if len(conversation.turns) == 1:
-            return read_prompt(
-                conversation, after=self._reading.after, before=self._reading.before
-            ).question.strip()
-        return "\n".join(f"{turn.role}: {turn.text}" for turn in conversation.turns).strip()
+        return asked_of(example, self._reading)
 
     def _example(self, row: Row) -> Example:
         reading = self._reading
@@ -142,6 +140,21 @@ class Shelf:
             ),
             **reading.reference(given),
         )
+
+
+def asked_of(example: Example, marks: Marks) -> str:
+    """What was asked: the user's own question where there is one turn, else all turns; without system prompts."""
+    body = {"model": "any", "messages": example.messages}
+    conversation = read_conversation(openai_chat.decode(msgspec.json.encode(body)))
+    if len(conversation.turns) == 1:
+        return read_prompt(conversation, after=marks.after, before=marks.before).question.strip()
+    return "\n".join(f"{turn.role}: {turn.text}" for turn in conversation.turns).strip()
+
+
+def text_key_of(example: Example, marks: Marks) -> str:
+    """By what the same question is known again, however it is spaced and capitalised."""
+    text = asked_of(example, marks) or canonical(example.messages).decode()
+    return key_of(" ".join(text.casefold().split()))
 
 
 def _beginning(example: Example) -> str:

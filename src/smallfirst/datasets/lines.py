@@ -55,9 +55,13 @@ def read_lines(path: Path, tally: Tally) -> Iterator[Line]:
         raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def first_line(path: Path) -> dict[str, Any] | None:
-    """The first object of a file, to see what it is; None where there is none."""
-    return next((line.value for line in read_lines(path, Tally(skip_bad=True))), None)
+def first_line(path: Path) -> dict[str, Any]:
+    """The first object of a file, to see what it is. Raises `DatasetError` where there is none, and says what is there instead."""
+    tally = Tally(skip_bad=True)
+    for line in read_lines(path, tally):
+        return line.value
+    what = tally.reasons() or "it is empty"
+    raise DatasetError(f"{path} has no JSON object in it ({what}): expected JSON Lines in UTF-8")
 
 
 def _is_array(beginning: bytes) -> bool:
@@ -70,7 +74,7 @@ def _is_one_object(path: Path, beginning: bytes) -> bool:
         return False
     try:
         msgspec.json.decode(path.read_bytes().removeprefix(_BYTE_ORDER_MARK), type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
 
@@ -80,7 +84,7 @@ def _array(path: Path) -> list[bytes]:
     try:
         data = path.read_bytes().removeprefix(_BYTE_ORDER_MARK)
         return [bytes(raw) for raw in msgspec.json.decode(data, type=list[msgspec.Raw])]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DatasetError(
             f"{path}: not JSON Lines (an object a line) and not an array of objects: {error}"
         ) from error

@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from smallfirst.datasets.exchange import Asked, checked, is_anthropic_request, read_answer, read_request
+from smallfirst.datasets.exchange import (
+    Asked,
+    checked,
+    checked_tools,
+    is_anthropic_request,
+    read_answer,
+    read_request,
+)
 from smallfirst.datasets.lines import Line, read_lines
 from smallfirst.datasets.mapping import Mapping, field, moment_ms, slices_of, text_of
 from smallfirst.datasets.row import Row, Tally
@@ -64,7 +71,7 @@ def read_conversations(path: Path, mapping: Mapping, tally: Tally) -> Iterator[R
             tally.skip(why)
             continue
         try:
-            asked = Asked(checked(messages[:-1]), line.value.get("tools") or None)
+            asked = Asked(checked(messages[:-1]), checked_tools(line.value.get("tools")))
         except BadRequest as error:
             tally.bad(line.where, str(error))
             continue

@@ -49,5 +49,10 @@ def safe_id(name: str) -> str:
     return name if name.isprintable() and len(name) <= 200 else key_of(name)
 
 
+def texts_of(members: Iterable[Member], *parts: Split) -> set[str]:
+    """The hashes of what was asked in these parts."""
+    return {member.keys[0] for member in members if member.part in parts and member.keys}
+
+
 def calls_of(members: Iterable[Member]) -> list[str]:
     return [member.call for member in members if member.call]

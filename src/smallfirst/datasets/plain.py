@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from smallfirst.datasets.exchange import checked
+from smallfirst.datasets.exchange import checked, checked_tools
 from smallfirst.datasets.lines import Line, read_lines
 from smallfirst.datasets.mapping import SPLIT_BY_NAME, Mapping, field, moment_ms, slices_of, text_of
 from smallfirst.datasets.row import Row, Tally
@@ -32,7 +32,7 @@ def _row(line: Line, mapping: Mapping, reference: str) -> Row:
     given = field(value, reference)
     if given is UNSET or given is None:
         raise ValueError(
-            f"{reference}: required, but missing (the row has: {', '.join(sorted(value)) or 'nothing'}; --reference names another field)"
+            f"{reference}: required, but missing (the row has: {', '.join(sorted(value)) or 'nothing'}; --reference names the field to take)"
         )
     group = text_of(field(value, mapping.group or "group"))
     split = text_of(field(value, mapping.split)) if mapping.split else ""
@@ -46,7 +46,7 @@ def _row(line: Line, mapping: Mapping, reference: str) -> Row:
         source=line.path.name,
         line=line.number,
         id=text_of(field(value, mapping.id or "id")),
-        tools=value.get("tools") or None,
+        tools=checked_tools(value.get("tools")),
         keys=(f"group:{group}",) if group else (),
         tenant=text_of(value.get("tenant")),
         at_ms=_moment(value, mapping),

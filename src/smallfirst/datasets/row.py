@@ -55,7 +55,7 @@ class Tally:
     def bad(self, where: str, what: str) -> None:
         """A row that is wrong. Raises `DatasetError` with its place, unless such rows are to be skipped."""
         if not self._skip_bad:
-            raise DatasetError(f"{where}: {what} (--skip-bad leaves such rows out and counts them)")
+            raise DatasetError(f"{where}: {what}; --skip-bad leaves such rows out and counts them")
         self.skipped[f"malformed: {what[:120]}"] += 1
 
     def reasons(self) -> str:

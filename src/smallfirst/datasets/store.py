@@ -12,7 +12,6 @@ For its owner's eyes only. A folder is there whole or not at all; what was alter
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 import re
@@ -31,6 +30,7 @@ from smallfirst.datasets.members import FILE as MEMBERS
 from smallfirst.datasets.members import Member, read_members
 from smallfirst.errors import DatasetError
 from smallfirst.releases.policy import canonical
+from smallfirst.user import user_name
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 _MANIFEST = "dataset.json"
@@ -116,9 +116,7 @@ class Datasets:
         target = self.folder / name
         new = not target.exists()
         note = note or ("" if new else self._made(name).note)
-        made = Made(
-            at_ms=int(time.time() * 1000), by=getpass.getuser(), version=smallfirst.__version__, note=note
-        )
+        made = Made(at_ms=int(time.time() * 1000), by=user_name(), version=smallfirst.__version__, note=note)
         (place / _MANIFEST).write_bytes(canonical(manifest))
         (place / _MADE).write_bytes(msgspec.json.encode(made))
         for path in [path for path in place.rglob("*") if path.is_file()]:
@@ -133,11 +131,15 @@ class Datasets:
         return name, new
 
     def find(self, prefix: str, *, task: str | None = None) -> str:
-        """The one dataset whose name begins so; with `task`, "newest" is the newest of that task. Raises `DatasetError`."""
+        """The one dataset whose name begins so; "newest" is the newest of `task`, which may be left out where only one has datasets.
+
+        Raises `DatasetError`.
+        """
         if prefix == "newest":
+            task = task or self._only_task()
             name = self.newest(task) if task else None
             if name is None:
-                what = f"task {task!r} has no dataset" if task else "newest of which task? give a hash"
+                what = f"task {task!r} has no dataset" if task else "there is no dataset"
                 raise DatasetError(
                     f"{what}; `smallfirst dataset build` or `smallfirst dataset import` makes one"
                 )
@@ -149,6 +151,12 @@ class Datasets:
             what = "no dataset begins" if not found else f"{len(found)} datasets begin"
             raise DatasetError(f"{what} with {prefix[:64]!r} (known: {known})")
         return found[0]
+
+    def _only_task(self) -> str | None:
+        tasks = sorted({listed.manifest.task for listed in self.list()})
+        if len(tasks) > 1:
+            raise DatasetError(f"newest of which task? --task {' or --task '.join(tasks)}, or a hash")
+        return tasks[0] if tasks else None
 
     def newest(self, task: str) -> str | None:
         """The name of what was made last for a task; None where there is nothing."""

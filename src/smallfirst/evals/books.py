@@ -45,18 +45,12 @@ class Books:
     async def note(self, answer: Answered) -> None:
         await self._add(self._call(answer))
 
-    async def judged(self, answer: Answered, attempts: Sequence[Attempt]) -> None:
-        """A judge's questions, as a call of their own that names the one judged."""
+    async def beside(self, attempts: Sequence[Attempt], decision: dict[str, Any]) -> None:
+        """Questions beside the run's own (a judge's, a probe), as a call of their own. `decision` says whose they are."""
         if attempts:
             at_ms = int(time.time() * 1000)
             await self._add(
-                self._made(
-                    new_call_id(at_ms),
-                    at_ms,
-                    attempts,
-                    decision={"by": "judge", "of": answer.call},
-                    status="ok",
-                )
+                call_of(self._task, attempts, call=new_call_id(at_ms), at_ms=at_ms, decision=decision)
             )
 
     async def lost(
@@ -72,7 +66,9 @@ class Books:
         """The same where nothing can be waited for."""
         if attempts:
             told = {"by": "eval", "arm": arm.name, "example": example.id}
-            self._waiting.append(self._made(call, at_ms, attempts, decision=told, status="cancelled"))
+            self._waiting.append(
+                call_of(self._task, attempts, call=call, at_ms=at_ms, decision=told, status="cancelled")
+            )
 
     async def close(self) -> None:
         """Notes what waits. Shielded: what was paid is noted also where the session is cancelled."""
@@ -116,35 +112,38 @@ class Books:
             decision=told,
         )
 
-    def _made(
-        self,
-        call: str,
-        at_ms: int,
-        attempts: Sequence[Attempt],
-        *,
-        decision: dict[str, Any],
-        status: CallStatus,
-    ) -> Call:
-        return Call(
-            id=call,
-            at_ms=at_ms,
-            tenant=TENANT,
-            key="",
-            status=status,
-            http_status=200 if status == "ok" else 499,
-            dialect="openai",
-            route="chat",
-            attempts=tuple(attempts),
-            task=self._task,
-            origin="eval",
-            model=attempts[-1].model,
-            rung=attempts[-1].rung,
-            latency_ms=sum(attempt.latency_ms for attempt in attempts),
-            cost_nusd=_sum(attempts),
-            decision=decision,
-        )
+
+def call_of(
+    task: str,
+    attempts: Sequence[Attempt],
+    *,
+    call: str,
+    at_ms: int,
+    decision: dict[str, Any],
+    status: CallStatus = "ok",
+) -> Call:
+    """These attempts as one call of the ledger, origin `eval`."""
+    return Call(
+        id=call,
+        at_ms=at_ms,
+        tenant=TENANT,
+        key="",
+        status=status,
+        http_status=200 if status == "ok" else 499,
+        dialect="openai",
+        route="chat",
+        attempts=tuple(attempts),
+        task=task,
+        origin="eval",
+        model=attempts[-1].model if attempts else "",
+        rung=attempts[-1].rung if attempts else -1,
+        latency_ms=sum(attempt.latency_ms for attempt in attempts),
+        cost_nusd=cost_of(attempts),
+        decision=decision,
+    )
 
 
-def _sum(attempts: Iterable[Attempt]) -> int | None:
+def cost_of(attempts: Iterable[Attempt]) -> int | None:
+    """What they cost together; None as soon as one of them is unknown."""
     costs = [attempt.cost_nusd for attempt in attempts]
     return None if None in costs else sum(cost for cost in costs if cost is not None)

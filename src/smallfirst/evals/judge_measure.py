@@ -20,7 +20,7 @@ import msgspec
 
 from smallfirst.answering.offline import open_bench
 from smallfirst.errors import ScorerError
-from smallfirst.evals.books import TENANT
+from smallfirst.evals.books import call_of, cost_of
 from smallfirst.evals.judging import JudgeAsk, judging
 from smallfirst.evals.scored_by_people import Scored
 from smallfirst.evals.session import Home, scorer_of
@@ -48,8 +48,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cost_nusd(self) -> int | None:
-        costs = [attempt.cost_nusd for attempt in self.attempts]
-        return None if None in costs else sum(cost for cost in costs if cost is not None)
+        return cost_of(self.attempts)
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,20 +185,4 @@ def _key(row: Scored) -> str:
 
 
 def _call(verdict: Verdict, task: str) -> Call:
-    return Call(
-        id=verdict.call,
-        at_ms=verdict.at_ms,
-        tenant=TENANT,
-        key="",
-        status="ok",
-        http_status=200,
-        dialect="openai",
-        route="chat",
-        attempts=verdict.attempts,
-        task=task,
-        origin="eval",
-        model=verdict.attempts[-1].model if verdict.attempts else "",
-        latency_ms=sum(attempt.latency_ms for attempt in verdict.attempts),
-        cost_nusd=verdict.cost_nusd,
-        decision={"by": "judge"},
-    )
+    return call_of(task, verdict.attempts, call=verdict.call, at_ms=verdict.at_ms, decision={"by": "judge"})

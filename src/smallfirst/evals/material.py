@@ -9,10 +9,13 @@ from typing import Any
 
 import msgspec
 
+from smallfirst.config.schema import Config
 from smallfirst.contracts import Contract
 from smallfirst.datasets.example import Example, Lineage
 from smallfirst.datasets.formats import File, read_files
+from smallfirst.datasets.held import Marks, text_key_of
 from smallfirst.datasets.mapping import Mapping
+from smallfirst.datasets.members import texts_of
 from smallfirst.datasets.reference import FIELD_BY_KIND, NoReferenceError, kind_of, reference_reader
 from smallfirst.datasets.row import Row, Tally
 from smallfirst.errors import DatasetError, EvalError
@@ -71,6 +74,33 @@ def from_file(path: Path, contract: Contract, mapping: Mapping | None = None) ->
         raise DatasetError(f"{path} has no rows that can be used: {tally.reasons() or 'it is empty'}")
     _check_ids(examples, path)
     return Material(examples=examples, dataset=path.name)
+
+
+def without_heldout(found: Material, state: Path, config: Config, task: str) -> Material:
+    """The rows of a file that no dataset of the task holds out: they are known again by their texts. Raises `EvalError` where none is left."""
+    from smallfirst.datasets import Datasets
+    from smallfirst.datasets.redaction import Redactor
+
+    datasets, told = Datasets(state), config.tasks[task]
+    held: set[str] = set()
+    for listed in datasets.list(task):
+        held |= texts_of(datasets.open(listed.id).members(), "heldout")
+    if not held:
+        return found
+    marks = Marks(after=told.router.question_after, before=told.router.question_before)
+    redactor = Redactor(config.learning.redact, told.redact)
+
+    def is_held(example: Example) -> bool:
+        stored = redactor.redact(Row(messages=example.messages, where="", source=""))
+        return text_key_of(msgspec.structs.replace(example, messages=stored.messages), marks) in held
+
+    kept = tuple(one for one in found.examples if not is_held(one))
+    if not kept:
+        raise EvalError(
+            f"all rows of {found.dataset} are held out in datasets of {task!r}, and the gate alone asks those: "
+            "leave --data away, and the calibration part is asked"
+        )
+    return msgspec.structs.replace(found, examples=kept)
 
 
 def _example(row: Row, read: Callable[[Any], dict[str, Any]]) -> Example:

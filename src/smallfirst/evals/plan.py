@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from smallfirst.config.finding import nearest_or_all
 from smallfirst.config.schema import Task
 from smallfirst.datasets.example import Example
 from smallfirst.errors import EvalError
@@ -47,8 +48,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 def task_of(home: Home, name: str) -> Task:
     """Raises `EvalError` where there is no such task."""
     if name not in home.config.tasks:
-        known = ", ".join(home.config.tasks) or "none"
-        raise EvalError(f"--task {name or 'is required'}: the configuration has {known}")
+        what = f"task {name!r} is not configured" if name else "--task is required"
+        raise EvalError(what + nearest_or_all(name, home.config.tasks))
     return home.config.tasks[name]
 
 

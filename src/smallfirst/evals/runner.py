@@ -272,9 +272,9 @@ class _Session:
             except (ScorerError, BudgetExceeded) as error:
                 if spent.broke:
                     self.stopped = "money"
-                await self._books.judged(answer, spent.attempts)
+                await self._books.beside(spent.attempts, {"by": "judge", "of": answer.call})
                 return msgspec.structs.replace(answer, score=None, note=str(error))
-        await self._books.judged(answer, spent.attempts)
+        await self._books.beside(spent.attempts, {"by": "judge", "of": answer.call})
         return msgspec.structs.replace(
             answer,
             score=score.value,

@@ -49,6 +49,16 @@ def slice_fields(examples: Sequence[Example]) -> list[str]:
     return sorted(own) + [name for name in _MADE if name not in own]
 
 
+def check_fields(fields: Sequence[str], examples: Sequence[Example]) -> None:
+    """Raises `EvalError` for a field that no example has."""
+    known = slice_fields(examples)
+    for field in fields:
+        if field not in known:
+            raise EvalError(
+                f"--slice {field}: the examples have no such field (they have: {', '.join(known)})"
+            )
+
+
 def slices(table: Table, *, reference: str, fields: Sequence[str] = ()) -> list[SliceReport]:
     """Every arm beside the reference arm in each part of the examples that has at least `LEAST_ROWS` rows; worst first.
 
@@ -57,14 +67,9 @@ def slices(table: Table, *, reference: str, fields: Sequence[str] = ()) -> list[
     other = table.column(reference)
     if other is None:
         return []
-    known = slice_fields(table.examples)
-    unknown = [field for field in fields if field not in known]
-    if unknown:
-        raise EvalError(
-            f"--slice {unknown[0]}: the examples have no such field (they have: {', '.join(known)})"
-        )
+    check_fields(fields, table.examples)
     found = []
-    for field in fields or known:
+    for field in fields or slice_fields(table.examples):
         for value, rows in _parts(field, table.examples).items():
             found += [
                 _slice(field, value, rows, column, other, table.groups)

@@ -10,11 +10,15 @@ import msgspec
 from smallfirst.answering.offline import Bench
 from smallfirst.datasets.example import Example
 from smallfirst.errors import EvalError
-from smallfirst.evals.books import spent_nusd
+from smallfirst.evals.books import Books, spent_nusd
 from smallfirst.evals.runner import Options, Run, Work, run
 from smallfirst.evals.store import RunStore
+from smallfirst.evals.till import Till
+from smallfirst.gate.earlier import earlier_answers, take_over
+from smallfirst.gate.probes import Paying, probe
 from smallfirst.gate.subject import Subject
 from smallfirst.ledger import Notes
+from smallfirst.releases import RungPolicy
 
 Told = Callable[[str, int, int, int], None]
 """Told the step, the answers that are there, how many there will be, and what was spent in it in nano-dollars."""
@@ -36,13 +40,16 @@ class Asking:
 
     def __init__(self, state: Path, bench: Bench, notes: Notes, *, limits: Limits, told: Told) -> None:
         self.bench = bench
-        self._folder = state / "gates"
+        self._state, self._folder = state, state / "gates"
         self._notes, self._told = notes, told
         self._limits = limits
         self._spent: dict[str, int] = {}
 
     async def answers(self, subject: Subject, examples: Sequence[Example], *, part: str, name: str) -> Run:
-        """Every arm's answer to every example, asked now or kept from before. Raises `EvalError` where some are missing in the end."""
+        """Every arm's answer to every example, asked now or kept from before; of calibration, taken over from evaluations too.
+
+        Raises `EvalError` where some are missing in the end.
+        """
         work = Work(
             task=subject.task,
             contract=subject.candidate.policy.contract,
@@ -56,13 +63,16 @@ class Asking:
         store.begin(
             work.manifest(self.bench.simulated, dataset=subject.dataset.id, split=part, margin=subject.margin)
         )
+        paid = 0
+        if part == "calibration":
+            paid = take_over(store, earlier_answers(self._state, subject, examples))
         found = await run(
             work,
             self.bench,
             store=store,
             options=Options(
                 concurrency=self._limits.concurrency,
-                max_nusd=self._cap(store.name),
+                max_nusd=self._cap(store.name, paid),
                 stop=self._limits.stop,
             ),
             settle=self._notes.settle,
@@ -70,7 +80,7 @@ class Asking:
                 f"{subject.task}, {_STEPS[part]}", done, total, spent
             ),
         )
-        self._spent[store.name] = spent_nusd(found.answers.values())
+        self._spent[store.name] = spent_nusd(found.answers.values()) - paid
         if found.missing:
             why = _WHY.get(found.stopped, "somebody did not answer")
             raise EvalError(
@@ -78,7 +88,18 @@ class Asking:
             )
         return found
 
-    def _cap(self, name: str) -> int | None:
+    async def probed(self, subject: Subject, rung: RungPolicy, probes: Sequence[Example]) -> str:
+        """As `probes.probe`, paid from the same purse."""
+        till = Till(self._cap("probes"), spent_nusd=self._spent.get("probes", 0))
+        paying = Paying(till, Books(subject.task, self._notes.settle, (), {}))
+        try:
+            return await probe(subject.candidate.policy, rung, probes, self.bench, paying)
+        finally:
+            self._spent["probes"] = till.spent_nusd
+
+    def _cap(self, name: str, paid: int = 0) -> int | None:
+        """What this run may have cost in the end: what is left, and what was `paid` for its answers before."""
         if self._limits.max_nusd is None:
             return None
-        return max(0, self._limits.max_nusd - sum(spent for run, spent in self._spent.items() if run != name))
+        others = sum(spent for run, spent in self._spent.items() if run != name)
+        return max(0, self._limits.max_nusd - others) + paid

@@ -24,8 +24,8 @@ from smallfirst.gate.answers import (
 from smallfirst.gate.asking import Asking
 from smallfirst.gate.judged import Labels, judge_corrected, labels_of, why_not
 from smallfirst.gate.judging import Judgement, Rule, judge
-from smallfirst.gate.plan import Plan, prospects
-from smallfirst.gate.probes import probe, probe_set, probed_rungs
+from smallfirst.gate.plan import SCREEN_ALPHA, Plan, prospects
+from smallfirst.gate.probes import probe_set, probed_rungs
 from smallfirst.gate.reads import Read, Reads
 from smallfirst.gate.subject import CANDIDATE, Subject
 from smallfirst.releases.verdict import Against, Comparison, Finding, Fingerprint, TaskVerdict
@@ -67,13 +67,14 @@ class Bout:
         rows, evidence = rows_of(self._calibration), evidence_of(subject, found)
         losses: dict[Against, list[float]] = {against: evidence.losses(against) for against in subject.others}
         self._expected.update((against, sample_of(each, rows.groups)) for against, each in losses.items())
-        read = self._reads.of(subject.seal, subject.comparison)
+        read = self._reads.of(subject.seal, subject.comparison, kin=subject.kin)
         rule = self._rule(read)
         if subject.measured is not None:
             measurement = subject.measured.measurement
             self._labels = labels_of(measurement, found, subject.candidate, subject.others)
             self._unheard = why_not(measurement, self._labels, subject.scorer.id)
-        self._calibrated = judge(rows, evidence.candidate, evidence.others, rule)
+        screen = msgspec.structs.replace(rule, alpha=SCREEN_ALPHA)
+        self._calibrated = judge(rows, evidence.candidate, evidence.others, screen)
         heldout = subject.dataset.manifest.parts["heldout"]
         values = {**heldout.slices, LABEL: heldout.labels}
         return Plan(
@@ -112,7 +113,9 @@ class Bout:
         subject, spent = self._subject, []
 
         def record(more: Mapping[str, Any]) -> None:
-            spent.append(self._reads.claim(subject.seal, subject.comparison, {**more, **told}))
+            spent.append(
+                self._reads.claim(subject.seal, subject.comparison, {**more, **told}, kin=subject.kin)
+            )
 
         examples = open_heldout(subject.dataset, record)
         read: Read = spent[0]
@@ -161,7 +164,7 @@ class Bout:
             comparisons=said.comparisons,
             budgets=said.budgets,
             alerts=said.alerts,
-            note="; ".join(notes),
+            note="; ".join([*subject.cautions, *notes]),
         )
 
     def _rule(self, read: Read) -> Rule:
@@ -184,10 +187,9 @@ class Bout:
         answers = [one for arm in subject.arms for one in answered(found, arm.name)]
         self.fingerprints = fingerprints_of(answers)
         probes = probe_set(self._calibration)
-        policy = subject.candidate.policy
-        for rung in probed_rungs(policy):
+        for rung in probed_rungs(subject.candidate.policy):
             mark = self.fingerprints.get(rung.model, Fingerprint())
-            probed = await probe(policy, rung, probes, self._asking.bench)
+            probed = await self._asking.probed(subject, rung, probes)
             self.fingerprints[rung.model] = msgspec.structs.replace(mark, probes=probed)
 
     async def _disagreement(self, found: Run, groups: Sequence[str]) -> Any:

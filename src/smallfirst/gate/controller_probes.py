@@ -20,9 +20,12 @@ from smallfirst.answering.offline import Wanted, open_bench
 from smallfirst.config.schema import Config
 from smallfirst.datasets import Datasets
 from smallfirst.errors import SmallfirstError
+from smallfirst.evals.books import Books
+from smallfirst.evals.till import Till
 from smallfirst.gate.bout import some_of
 from smallfirst.gate.controller_canary import Tell
-from smallfirst.gate.probes import probe, probe_set, probed_rungs
+from smallfirst.gate.probes import Paying, probe, probe_set, probed_rungs
+from smallfirst.ledger import Notes
 from smallfirst.releases import Policy, Releases, Verdicts, read_channels
 from smallfirst.releases.bundle import WEIGHTS
 from smallfirst.releases.verdict import Verdict
@@ -123,11 +126,12 @@ async def _fitting(
     probes = probe_set(some_of(Datasets(state).open(judged.dataset).examples("calibration")))
     weights = Releases(state).folder / verdict.candidate / WEIGHTS
     found = {}
-    async with open_bench(
-        config, [Wanted(policy, weights)], state=state, base=base, environ=environ
-    ) as bench:
-        for rung in rungs:
-            answers = await probe(policy, rung, probes, bench)
-            if answers:  # else it cannot be asked, or answers now so and now so: that says nothing
-                found[rung.model] = answers == verdict.fingerprints[rung.model].probes
+    opened = open_bench(config, [Wanted(policy, weights)], state=state, base=base, environ=environ)
+    with Notes(state) as notes:
+        async with opened as bench:
+            paying = Paying(Till(), Books(task, notes.settle, (), {}))
+            for rung in rungs:
+                answers = await probe(policy, rung, probes, bench, paying)
+                if answers:  # else it cannot be asked, or answers now so and now so: that says nothing
+                    found[rung.model] = answers == verdict.fingerprints[rung.model].probes
     return found

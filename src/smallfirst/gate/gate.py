@@ -7,7 +7,6 @@ kept as it comes: a gate that was killed goes on where it was, pays for nothing 
 from __future__ import annotations
 
 import contextlib
-import getpass
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -26,6 +25,7 @@ from smallfirst.ledger import Notes
 from smallfirst.releases import Verdicts
 from smallfirst.releases.verdict import Fingerprint, TaskVerdict, Verdict
 from smallfirst.releases.verdicts import is_signed, signing_key
+from smallfirst.user import user_name
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +112,7 @@ class Gate:
             for task in case.unchanged
         }
         for one in case.subjects:
-            read = self._reads.of(one.seal, one.comparison)
+            read = self._reads.of(one.seal, one.comparison, kin=one.kin)
             if not read.claimed:
                 return None
             policy = one.candidate.policy.hash
@@ -163,7 +163,7 @@ class Gate:
             "task": task,
             "release": case.candidate,
             "comparator": case.comparator,
-            "by": getpass.getuser(),
+            "by": user_name(),
         }
 
     def _unchanged(self, task: str) -> TaskVerdict:
@@ -186,7 +186,7 @@ class Gate:
             finding=worst(task.finding for task in tasks),
             tasks=tuple(sorted(tasks, key=lambda task: task.task)),
             at_ms=int(time.time() * 1000),
-            by=getpass.getuser(),
+            by=user_name(),
             version=smallfirst.__version__,
             fingerprints=dict(sorted(marks.items())),
             simulated=tuple(sorted(simulated)),

@@ -12,6 +12,9 @@ from smallfirst.releases.verdict import Against
 from smallfirst.statistics import noninferiority, power
 from smallfirst.statistics.noninferiority import Sample, sample_of
 
+SCREEN_ALPHA = 0.05
+"""For what calibration shows: it is read as often as one likes and proves nothing, so a fail there need not be as sure as a read's."""
+
 LEAST_CHANCE = 0.5  # below it a read is not spent unless it is asked for
 
 
@@ -30,7 +33,7 @@ class Prospect(msgspec.Struct, frozen=True, kw_only=True):
     needed: int | None
     chance: float
     worse: bool = (
-        False  # already shown, at the read's level, to lose, and by more than the margin as far as was seen
+        False  # already shown to lose (at `SCREEN_ALPHA`), and by more than the margin as far as was seen
     )
 
 
@@ -80,7 +83,7 @@ def prospects(
 
 def _prospect(seen: Sample, against: Against, whole: tuple[str, float, int], rule: Rule) -> Prospect:
     name, margin, rows = whole
-    worse = not name and noninferiority.judge_sample(seen, margin, alpha=rule.alpha).refuted
+    worse = not name and noninferiority.judge_sample(seen, margin, alpha=SCREEN_ALPHA).refuted
     return Prospect(
         against=against,
         slice=name,

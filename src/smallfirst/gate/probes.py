@@ -14,8 +14,10 @@ import msgspec
 from smallfirst.answering.check import compile_check
 from smallfirst.answering.offline import Bench
 from smallfirst.datasets.example import Example
+from smallfirst.errors import EvalError
 from smallfirst.evals.arm import Arm
-from smallfirst.evals.question import ask, request_of
+from smallfirst.evals.books import Books
+from smallfirst.evals.question import ask, at_most_nusd, request_of
 from smallfirst.evals.till import Till, TillPurse
 from smallfirst.releases import Policy, RungPolicy
 from smallfirst.releases.policy import canonical
@@ -33,16 +35,31 @@ def probed_rungs(policy: Policy) -> list[RungPolicy]:
     return [rung for rung in policy.ladder[:-1] if not rung.head]
 
 
-async def probe(policy: Policy, rung: RungPolicy, probes: Sequence[Example], bench: Bench) -> str:
-    """The hash of a model's answers to the probes; empty where it is of no use: asked twice it does not answer the same, or not at all."""
-    first = await _answers(policy, rung, probes, bench)
-    if first is None or first != await _answers(policy, rung, probes, bench):
-        return ""
-    return hashlib.sha256(canonical(first)).hexdigest()
+class Paying(msgspec.Struct, frozen=True):
+    """Whose money probes are asked with, and where the calls are noted."""
+
+    till: Till
+    books: Books
+
+
+async def probe(
+    policy: Policy, rung: RungPolicy, probes: Sequence[Example], bench: Bench, paying: Paying
+) -> str:
+    """The hash of a model's answers to the probes; empty where it is of no use: asked twice it does not answer the same, or not at all.
+
+    Raises `EvalError` where the till does not pay for them.
+    """
+    try:
+        first = await _answers(policy, rung, probes, bench, paying)
+        if first is None or first != await _answers(policy, rung, probes, bench, paying):
+            return ""
+        return hashlib.sha256(canonical(first)).hexdigest()
+    finally:
+        await paying.books.close()
 
 
 async def _answers(
-    policy: Policy, rung: RungPolicy, probes: Sequence[Example], bench: Bench
+    policy: Policy, rung: RungPolicy, probes: Sequence[Example], bench: Bench, paying: Paying
 ) -> list[tuple[str, str]] | None:
     steady = msgspec.structs.replace(rung, temperature=0.0, sample=1.0, timeout_s=None)
     alone = msgspec.structs.replace(policy, ladder=(steady,), router=None)
@@ -50,14 +67,16 @@ async def _answers(
     check = compile_check(policy.contract)
     found = []
     for one in probes:
-        told = await ask(
-            request_of(one, arm, policy.contract, bench.answerer),
-            arm,
-            answerer=bench.answerer,
-            router=None,
-            check=check,
-            purse=TillPurse(Till()),
-        )
+        incoming = request_of(one, arm, policy.contract, bench.answerer)
+        aside = at_most_nusd(incoming, arm, bench.answerer, TillPurse(paying.till)) or 0
+        if not await paying.till.admit(aside):
+            raise EvalError(f"what is left does not pay for the probes of {rung.model}, see --max-usd")
+        purse = TillPurse(paying.till, aside)
+        try:
+            told = await ask(incoming, arm, answerer=bench.answerer, router=None, check=check, purse=purse)
+        finally:
+            await paying.till.close(aside)
+            await paying.books.beside(purse.attempts, {"by": "probe", "example": one.id})
         if told.error is not None:
             return None
         found.append((one.id, told.output))

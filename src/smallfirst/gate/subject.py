@@ -13,6 +13,8 @@ from smallfirst.errors import DatasetError, ReleaseError
 from smallfirst.evals.arm import Arm, frontier_arm, release_arm
 from smallfirst.evals.judging import JudgeAsk
 from smallfirst.evals.session import Home, scorer_of
+from smallfirst.gate.reads import Reads
+from smallfirst.gate.unseen import check_unseen
 from smallfirst.releases import BASELINE, Policy, Release, Releases, Verdicts, read_live
 from smallfirst.releases.policy import baseline_policy, canonical
 from smallfirst.releases.proof import Proof, Prover
@@ -39,6 +41,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     gate: TaskGate
     measured: Measured | None = None  # what people said of the judge, where one scores
     again: int = 0  # how often its evidence has lapsed: gathered anew, it is another comparison
+    kin: frozenset[str] = frozenset()  # other seals whose reads are this one's: see `Reads.kin`
+    cautions: tuple[str, ...] = ()  # what a verdict must say beside what it found
 
     @property
     def margin(self) -> float:
@@ -134,8 +138,14 @@ def _subject(home: Home, candidate: Arm, live: Arm | None, *, again: int) -> Sub
     if policy.hash != frontier.policy.hash or not others:
         others["frontier"] = frontier
     gate = home.config.tasks[task].gate
-    datasets = Datasets(home.state)
-    dataset = _dataset(datasets, task, gate.dataset)
+    dataset = _dataset(Datasets(home.state), task, gate.dataset)
+    cautions = check_unseen(policy, dataset, home.state)
+    reads = Reads(home.state, alpha=home.config.gate.alpha)
+    kin = reads.kin(dataset)
+    if elsewhere := reads.elsewhere(task, {dataset.manifest.seal, *kin}):
+        cautions += (
+            f"reads of other held-out parts of this task, each part with an α of its own: {elsewhere}",
+        )
     scorer, judge = scorer_of(policy.scorer, policy.contract, home)
     return Subject(
         task=task,
@@ -149,6 +159,8 @@ def _subject(home: Home, candidate: Arm, live: Arm | None, *, again: int) -> Sub
         gate=gate,
         measured=Measurements(home.state).newest(task, scorer.id) if is_judged(scorer) else None,
         again=again,
+        kin=kin,
+        cautions=cautions,
     )
 
 

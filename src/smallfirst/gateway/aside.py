@@ -87,8 +87,12 @@ class Aside:
         if self._stopped:
             self._counts.left_out("shutdown")
             return
+        job = _job(call, chosen, incoming, answer, drawn)
+        if sum(len(said.text or "") for said in job.known) > limits.ASIDE_BODY_BYTES:
+            self._counts.left_out("too_long")
+            return
         try:
-            self._waiting.put_nowait(_job(call, chosen, incoming, answer, drawn))
+            self._waiting.put_nowait(job)
         except asyncio.QueueFull:
             self._counts.left_out("queue_full")
             return
@@ -137,6 +141,7 @@ class Aside:
         if by_rung[last].text is None or by_rung[last].unmet:
             raise LeftOut("no_reference")
         said: dict[Purpose, list[Said]] = {purpose: list(by_rung.values()) for purpose in chances}
+        policies = dict.fromkeys(chances, job.side.policy)
         if EXPLORE in chances:
             for rung in range(last):
                 if rung not in by_rung:
@@ -146,16 +151,12 @@ class Aside:
         if job.drawn.shadow is not None:
             shadow = _shadow_side(job)
             said[SHADOW] += await self._unless_left_out(self._call(job, shadow, SHADOW).ask_policy())
-        policies = dict.fromkeys(chances, job.side.policy)
-        if (
-            job.drawn.shadow is not None
-        ):  # baseline, which may be what is live, says nothing of how its answers are scored
-            policies[SHADOW] = _shadow_side(job).policy
+            policies[SHADOW] = shadow.policy  # baseline, which may be live, does not say how to score
         answers = Answers(
             call=job.asked.call, frontier=by_rung[last], said=said, policies=policies, chances=chances
         )
         self._labels.keep(answers)
-        await self._score(answers, await asyncio.to_thread(self._label, job.asked.call))
+        await self._score(answers, await self._labels.of(job.asked.call))
 
     async def _unless_left_out(self, asking: Awaitable[Said]) -> list[Said]:
         try:
@@ -177,6 +178,8 @@ class Aside:
                     await self._score(answers, label)
             except StateError as error:
                 _log.warning("late labels could not be read: %s", error)
+            except Exception:  # a boundary: a fault of ours ends this turn, and not all that follow
+                _log.exception("late labels could not be taken up")
 
     async def _score(self, answers: Answers, label: Any) -> None:
         """Writes a score for each answer, beside the frontier's or the label; without a value where it can have none."""
@@ -206,11 +209,6 @@ class Aside:
             self._counts.left_out("ledger")
         elif value["score"] is not None:
             self._counts.scored(purpose, answers.policies[purpose].task)
-
-    def _label(self, call: str) -> Any:
-        """What somebody has said would have been right, where it has come already."""
-        told = [told for told in self._ledger.queries.latest_outcomes(call) if told.kind == "label"]
-        return told[0].value if told else None
 
 
 def _job(call: CallInHand, chosen: Chosen, incoming: Incoming, answer: Answer, drawn: Drawn) -> _Job:

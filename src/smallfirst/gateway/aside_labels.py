@@ -41,22 +41,34 @@ class LateLabels:
         was looked at; raises `StateError`.
         """
         if self._after is None:
-            latest = await asyncio.to_thread(self._queries.told, limit=1)
+            last = await asyncio.to_thread(self._queries.last_outcome)
             if self._after is None:
-                self._after = latest[0].n if latest else 0
+                self._after = last
         return self._after
 
     def keep(self, answers: Answers) -> None:
-        """Kept until as many others have come."""
+        """Kept until as many others have come; not what is too long to be scored."""
+        texts = [each.text or "" for said in answers.said.values() for each in said]
+        if max(map(len, texts), default=0) > limits.ASIDE_SCORED_CHARS:
+            return
         self._kept[answers.call] = answers
         if len(self._kept) > limits.ASIDE_KEPT:
             self._kept.popitem(last=False)
 
     async def come(self) -> list[tuple[Answers, Any]]:
-        """Labels that were told since this was last asked, with the answers that they are about. Raises `StateError`."""
+        """The labels of kept answers of whose calls one was told since this was last asked. Raises `StateError`."""
         after = await self.begin()
-        told = await asyncio.to_thread(self._queries.told, kind="label", after=after, limit=-1)
-        if told:
-            self._after = told[0].n
-        labels = {each.call: each.outcome.value for each in reversed(told)}
-        return [(self._kept[call], label) for call, label in labels.items() if call in self._kept]
+        calls = await asyncio.to_thread(self._labelled, after, list(self._kept))
+        return [(self._kept[call], await self.of(call)) for call in calls if call in self._kept]
+
+    async def of(self, call: str) -> Any:
+        """What somebody has said would have been right, by the newest label; None where nobody has. Raises `StateError`."""
+        told = await asyncio.to_thread(self._queries.latest_outcomes, call)
+        return next((each.value for each in told if each.kind == "label"), None)
+
+    def _labelled(self, after: int, calls: list[str]) -> list[str]:
+        """In a thread: asked every second, so that it looks at nothing twice."""
+        last = self._queries.last_outcome()
+        found = self._queries.labelled(calls, after=after, until=last) if last > after else []
+        self._after = last
+        return found

@@ -34,6 +34,7 @@ class Scores:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="aside-scores")
+        self._runner = asyncio.Runner()  # the thread's: to make a loop costs more than to score a label
 
     async def of(
         self, policy: Policy, answers: Sequence[Said], *, frontier: Said, label: Any = None
@@ -51,22 +52,23 @@ class Scores:
         if max(map(len, texts)) > limits.ASIDE_SCORED_CHARS:
             raise Unscored("too_long")
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, _scored, policy, answers, frontier, label)
+        return await loop.run_in_executor(self._thread, self._scored, policy, answers, frontier, label)
 
     def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Lets go of the thread, once it has scored what it is at."""
+        self._thread.submit(self._runner.close)
+        self._thread.shutdown(wait=False)
 
+    def _scored(self, policy: Policy, answers: Sequence[Said], frontier: Said, label: Any) -> list[float]:
+        """In the thread."""
+        from smallfirst.scoring import reference_of
 
-def _scored(policy: Policy, answers: Sequence[Said], frontier: Said, label: Any) -> list[float]:
-    """In the thread, which has no loop: scorers that only compute never wait for one."""
-    from smallfirst.scoring import reference_of
-
-    try:
-        reference = reference_of(frontier.text or "", policy.contract) if label is None else label
-        scorer = _scorer(canonical(policy.scorer), type(policy.contract), canonical(policy.contract))
-        return asyncio.run(_all(scorer, answers, reference, frontier if label is None else None))
-    except ScorerError as error:
-        raise Unscored("scorer", str(error)) from error
+        try:
+            reference = reference_of(frontier.text or "", policy.contract) if label is None else label
+            scorer = _scorer(canonical(policy.scorer), type(policy.contract), canonical(policy.contract))
+            return self._runner.run(_all(scorer, answers, reference, frontier if label is None else None))
+        except ScorerError as error:
+            raise Unscored("scorer", str(error)) from error
 
 
 async def _all(scorer: Scorer, answers: Sequence[Said], reference: Any, right: Said | None) -> list[float]:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from smallfirst import limits
-from smallfirst.errors import BadRequest, CallError, LedgerUnavailable, StateError
+from smallfirst.errors import BadRequest, CallError, LedgerUnavailable, Overloaded, StateError
 from smallfirst.gateway.client import Client, ClientGone
 from smallfirst.gateway.draft import new_call_id
 from smallfirst.gateway.hand import Desk
@@ -33,16 +33,14 @@ class OutcomesDesk:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._turn = asyncio.Lock()
+        self._at_work = 0
 
     async def __call__(self, client: Client) -> None:
         """One request, answered. Its client may leave: what was written stays."""
         try:
             if client.scope["method"] != "POST":
                 raise BadRequest(f"{PATH} is asked with POST, not {client.scope['method']}")
-            caller = self._caller(client)
-            body = await client.body(self._desk.running.config.server.max_body_bytes)
-            async with self._turn:
-                results = await asyncio.to_thread(self._take, body, caller)
+            results = await self._taken(client, self._caller(client))
         except ClientGone:
             return
         except CallError as error:
@@ -51,6 +49,18 @@ class OutcomesDesk:
         taken = any(result.status != "refused" for result in results)
         told = [(b"content-type", b"application/json")]
         await client.answer(200 if taken else 400, told, _answer(results))
+
+    async def _taken(self, client: Client, caller: Caller) -> list[RowResult]:
+        """What became of each row. Raises `Overloaded` where too many requests, whose bodies are held meanwhile, wait already."""
+        if self._at_work >= limits.MAX_OUTCOME_REQUESTS:
+            raise Overloaded("too many requests tell outcomes at once; send them again", retry_after_s=1)
+        self._at_work += 1
+        try:
+            body = await client.body(self._desk.running.config.server.max_body_bytes)
+            async with self._turn:
+                return await asyncio.to_thread(self._take, body, caller)
+        finally:
+            self._at_work -= 1
 
     def _caller(self, client: Client) -> Caller:
         found = client.headers

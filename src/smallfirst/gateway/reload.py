@@ -46,7 +46,7 @@ def reloaded(
         if problems:
             raise ConfigError("\n".join(problems))
         built = Running(config, served_by(config, running.served), shared, before=running)
-    except SmallfirstError as error:
+    except (SmallfirstError, OSError) as error:
         _log.error("the configuration was not reloaded; the running one stays: %s", error)
         _note(shared, "reload-refused", {"why": str(error)})
         return running

@@ -36,7 +36,7 @@ from smallfirst.models.model import Model
 from smallfirst.models.transport import Transport
 from smallfirst.money import nusd_from_usd
 from smallfirst.pricing import PriceBook
-from smallfirst.releases import Policy, RungPolicy, Serving, weights_path
+from smallfirst.releases import Canary, Policy, RungPolicy, Serving, weights_path
 from smallfirst.routing.conversations import Conversations
 from smallfirst.routing.intent import IntentClassifier, load_intents
 from smallfirst.routing.judgement import Router
@@ -124,6 +124,12 @@ class Running:
     def channels(self) -> tuple[Channel, ...]:
         """Those that answer clients."""
         return (self.live,) if self.canary is None else (self.live, self.canary)
+
+    def renew(self, canary: Canary) -> None:
+        """The canary that runs is at this stage, and has this lease."""
+        if self.canary is not None and self.served.canary is not None:
+            self.canary.state = canary
+            self.served = msgspec.structs.replace(self.served, canary=(self.served.canary[0], canary))
 
     def side(self, caller: Caller, conversation: str, incoming: Incoming) -> Channel:
         """The channel of a conversation, which has a `conversation` name where its client gave it one."""

@@ -77,7 +77,7 @@ def serve(path: Path, options: Options, *, announce: Callable[[str, Served], Non
         listener = _listen(config)
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(_run(path, config, served, ledger, listener, state, options, announce, follower))
+                runner.run(_run(path, config, served, ledger, listener, options, announce, follower))
         finally:
             listener.close()
     finally:
@@ -90,29 +90,13 @@ async def _run(
     served: Served,
     ledger: Ledger,
     listener: socket.socket,
-    state: Path,
     options: Options,
     announce: Callable[[str, Served], None],
     follower: Follower,
 ) -> None:
-    transport = AiohttpTransport()
-    embedded = EmbeddedModels(config, state, base=path.parent, wanted=options.embedded)
-    heads = Heads(Artifacts(state), _load_head)
-    shared = Shared(
-        state=state,
-        ledger=ledger,
-        transport=transport,
-        embedded=embedded,
-        heads=heads,
-        head_server=HeadServer(heads.get),
-        environ=os.environ,
-        budgets=Budgets(lambda scope, day: ledger.queries.spent_nusd(day, scope)),
-        history=History(ledger.queries.output_tokens_quantile),
-        conversations=Conversations(),
-        watch=Watch(lambda detail: _alarm(ledger, detail)),
-    )
-    note = noted(ledger.journal.append, lambda: int(time.time() * 1000))
-    evidence = Evidence(state, note)
+    shared = _shared(ledger, EmbeddedModels(config, ledger.state, base=path.parent, wanted=options.embedded))
+    transport, embedded = shared.transport, shared.embedded
+    evidence = Evidence(ledger.state, follower.note)
     desk = Desk(Running(config, served, shared), ledger, Metrics(), evidence)
     server = _Server(_uvicorn_config(Gateway(desk, ready=lambda: not server.should_exit), config))
 
@@ -124,7 +108,7 @@ async def _run(
 
     every_s = limits.CHANNELS_EVERY_S
     upkeep = Upkeep(desk, transport, also=((every_s, follow), (every_s, keep)))
-    supervisor = Supervisor(path, state, lambda: is_wanted(desk.running), enabled=options.controller)
+    supervisor = Supervisor(path, ledger.state, lambda: is_wanted(desk.running), enabled=options.controller)
     _gauges(desk, shared)
     live = served.live
     ledger.journal.append(
@@ -162,10 +146,28 @@ async def _run(
         await desk.aside.stop()
         await supervisor.stop()
         await upkeep.stop()
+        follower.close()
         await embedded.stop()
         await transport.close()
         await shared.head_server.close()
         ledger.journal.append(_event("stopped", {"pid": os.getpid()}))
+
+
+def _shared(ledger: Ledger, embedded: EmbeddedModels) -> Shared:
+    heads = Heads(Artifacts(ledger.state), _load_head)
+    return Shared(
+        state=ledger.state,
+        ledger=ledger,
+        transport=AiohttpTransport(),
+        embedded=embedded,
+        heads=heads,
+        head_server=HeadServer(heads.get),
+        environ=os.environ,
+        budgets=Budgets(lambda scope, day: ledger.queries.spent_nusd(day, scope)),
+        history=History(ledger.queries.output_tokens_quantile),
+        conversations=Conversations(),
+        watch=Watch(lambda detail: _alarm(ledger, detail)),
+    )
 
 
 class _Server(uvicorn.Server):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import logging
 import os
 import sys
@@ -52,7 +51,7 @@ class Supervisor:
         self._command = [sys.executable, "-P", "-m", module, "--state", str(state), "--config", str(path)]
         self._log_path = state / _LOG
         self._wanted = wanted
-        self._enabled = enabled and importlib.util.find_spec(module) is not None
+        self._enabled = enabled
         self._task: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._stdin: int | None = None  # our end of its stdin

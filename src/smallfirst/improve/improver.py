@@ -7,7 +7,6 @@ were paid for lie in the run and the gate that asked for them. So nothing is pai
 from __future__ import annotations
 
 import asyncio
-import getpass
 import hashlib
 import time
 from collections.abc import Callable, Mapping
@@ -38,13 +37,13 @@ from smallfirst.ledger import Notes
 from smallfirst.releases import (
     BASELINE,
     LearnedHere,
-    Release,
     Releases,
     read_channels,
     release_from_config,
 )
 from smallfirst.releases.policy import canonical
 from smallfirst.releases.promotion import Promoter, Promotion
+from smallfirst.user import user_name
 
 LEAST_SHARE = 0.05
 """Of calls that must stay small for a candidate to be worth a read of the held-out part."""
@@ -136,7 +135,7 @@ class Improver:
     def _answers(self) -> Done:
         """Each model of the ladder, asked the calibration examples: in the run that did so before, whole or not, else in a new one."""
         plan = self.plan(self._told("dataset", "dataset"))
-        runs, told = Runs(self._home.state), plan.manifest(self._home, note="improve", by=getpass.getuser())
+        runs, told = Runs(self._home.state), plan.manifest(self._home, note="improve", by=user_name())
         store = _same(runs, told) or runs.unfinished(told) or runs.new(self._asked.task)
         self._keep("answers", Done(state="begun", at_ms=_now_ms(), told={"run": store.name}))
         self._ask(plan, store)
@@ -146,7 +145,8 @@ class Improver:
         if self._home.config.tasks[self._asked.task].router.fit == "none":
             return _skipped(f'tasks.{self._asked.task}.router.fit = "none"')
         store = Runs(self._home.state).open(self._told("answers", "run"))
-        found = fit_task_router(self._home, self._asked.task, store, self._progress)
+        dataset = self._told("dataset", "dataset")
+        found = fit_task_router(self._home, self._asked.task, dataset, store, self._progress)
         kept = (
             "router",
             "small_share",
@@ -163,14 +163,9 @@ class Improver:
         """The task as it is configured and learned; every other task as it is live."""
         config, state = self._home.config, self._home.state
         live = read_channels(state).live.release
-        built = release_from_config(config, LearnedHere(state))
-        mine = {self._asked.task: built.policies[self._asked.task]}
-        if live == BASELINE:
-            release = Release(policies=mine, intents=built.intents)
-        else:
-            before = Releases(state).load(live)
-            release = Release(policies=before.policies | mine, intents=before.intents)
-        compile_check(mine[self._asked.task].contract)
+        before = None if live == BASELINE else Releases(state).load(live)
+        release = release_from_config(config, LearnedHere(state), only=[self._asked.task], live=before)
+        compile_check(release.policies[self._asked.task].contract)
         name, new = Releases(state).save(release, note="improve", artifacts=Artifacts(state))
         return _over(release=name, new=new, live=live)
 
@@ -231,7 +226,7 @@ class Improver:
         return planned(self._home, task, models=small, releases=(), found=found)
 
     def _ask(self, plan: Plan, store: RunStore) -> None:
-        told = plan.manifest(self._home, note="improve", by=getpass.getuser())
+        told = plan.manifest(self._home, note="improve", by=user_name())
         store.begin(told, plan.work.examples)
         options = Options(concurrency=self._asked.concurrency, max_nusd=self._asked.max_nusd)
         run = asyncio.run(

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from smallfirst.classify.store import Artifacts, Described
 from smallfirst.config.schema import Config, Task
 from smallfirst.contracts import LabelContract, TextContract
@@ -22,11 +24,14 @@ from smallfirst.evals.outcome_rows import outcome_rows
 from smallfirst.evals.runner import read_run
 from smallfirst.evals.session import Home
 from smallfirst.evals.store import RunStore
+from smallfirst.gate.reads import Reads
+from smallfirst.improve.lessons import LEAST_ROWS, has_unseen, keep_unseen, lessons
 from smallfirst.ledger import Ledger
 from smallfirst.models.embeddings_http import embedder_of
 from smallfirst.releases import LearnedHere
 from smallfirst.releases.policy import asked_as
-from smallfirst.training.bound import Goal
+from smallfirst.statistics.spending import spent_at
+from smallfirst.training.bound import Goal, Trial
 from smallfirst.training.fit_figures import fit_figures
 from smallfirst.training.label_head import fit_head, open_embedders
 from smallfirst.training.labels import check_labels, labels_of
@@ -110,7 +115,12 @@ def train_head(home: Home, task: str, dataset: str, progress: Progress) -> dict[
     artifacts = Artifacts(home.state)
     newest = artifacts.newest("head", task)
     for listed in artifacts.list(kind="head"):
-        if listed.sha256 == newest and listed.described.report.get("dataset") == dataset:
+        if (
+            newest is not None
+            and listed.sha256 == newest
+            and listed.described.report.get("dataset") == dataset
+            and has_unseen(home.state, newest)
+        ):
             return {"head": newest, "accuracy": listed.described.report.get("accuracy"), "new": False}
     rows = labels_of(Datasets(home.state).open(dataset).examples("train"))
     check_labels(rows, contract.labels, f"dataset {dataset[:12]}")
@@ -123,18 +133,29 @@ def train_head(home: Home, task: str, dataset: str, progress: Progress) -> dict[
         report=fitted.report | {"dataset": dataset},
     )
     sha256 = artifacts.save(fitted.data, described)
+    keep_unseen(home.state, sha256, fitted.outcome_rows(task))
     return {"head": sha256, "accuracy": fitted.report.get("accuracy"), "new": True}
 
 
-def fit_task_router(home: Home, task: str, store: RunStore, progress: Progress) -> dict[str, Any]:
-    """Fits the task's router on a run's answers, under the task's margin. Figures as `smallfirst router fit --json` has them."""
+def fit_task_router(
+    home: Home, task: str, dataset: str, store: RunStore, progress: Progress
+) -> dict[str, Any]:
+    """Fits the task's router under the task's margin. Figures as `smallfirst router fit --json` has them.
+
+    Fitted on what the train part teaches, thresholds chosen on a run's answers to the calibration part; where the train part teaches too
+    little, the run's answers serve for both.
+    """
     told = home.config.tasks[task]
     after, before = told.router.question_after, told.router.question_before
     examples = store.examples()
+    wanted = _wanted(home, task, dataset, after=after, before=before)
+    taught = lessons(home, task, dataset, list(zip(wanted.ladder, wanted.heads, strict=True)))
     rows = outcome_rows(read_run(store, examples), examples)
+    if len(taught) >= LEAST_ROWS:
+        rows = [*taught, *(msgspec.structs.replace(row, split="calibration") for row in rows)]
     found = fit_router(
         examples_of(rows, after=after, before=before),
-        _wanted(home, task, after=after, before=before),
+        wanted,
         LearnedSource(embedder_of(told.router.embedder, home.config, home.environ)),
         progress,
     )
@@ -143,7 +164,16 @@ def fit_task_router(home: Home, task: str, store: RunStore, progress: Progress) 
     return figures | {"router": Artifacts(home.state).save(found.data, described)}
 
 
-def _wanted(home: Home, task: str, *, after: str, before: str) -> Wanted:
+def _trial(home: Home, dataset: str) -> Trial | None:
+    """The gate that comes next: the read of this dataset's held-out part that it would make."""
+    found, rule = Datasets(home.state).open(dataset), home.config.gate
+    rows, seal = found.manifest.parts["heldout"].rows, found.manifest.seal
+    reads = Reads(home.state, alpha=rule.alpha)
+    next_read = len(reads.made(seal, *reads.kin(found))) + 1
+    return Trial(rows, spent_at(next_read, rule.alpha), rule.power) if rows else None
+
+
+def _wanted(home: Home, task: str, dataset: str, *, after: str, before: str) -> Wanted:
     told, config, learned = home.config.tasks[task], home.config, LearnedHere(home.state)
     names = models_of(told)
     models = [config.models[name] for name in names]
@@ -156,7 +186,7 @@ def _wanted(home: Home, task: str, *, after: str, before: str) -> Wanted:
     return Wanted(
         task=task,
         ladder=tuple(names),
-        goal=Goal(margin=told.margin, confidence=0.95),
+        goal=Goal(margin=told.margin, confidence=0.95, trial=_trial(home, dataset)),
         heads=tuple(heads),
         asked_as=tuple(asked_as(m.provider, m.id or n) for n, m in zip(names, models, strict=True)),
         looks=told.router.verify or not isinstance(told.contract, TextContract),

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from smallfirst import limits
 from smallfirst.errors import StateError
 from smallfirst.ledger import store
 from smallfirst.ledger.erasure import call_sha256, now_ms
@@ -74,6 +75,10 @@ class Notes:
         (kept,) = self.outcomes([told])
         if kept == "unknown call":
             raise StateError(f"no call {call!r} is in the ledger; `smallfirst calls list` shows the latest")
+        if kept == "too many":
+            raise StateError(
+                f"call {call!r} has {limits.MAX_OUTCOMES_OF_CALL} outcomes already, and takes no more"
+            )
         return kept == "new"
 
     def outcomes(self, told: Iterable[Outcome]) -> list[Kept]:

@@ -73,8 +73,21 @@ class OutcomeQueries:
         the latest; the newest first.
         """
         by_time = sorted(self.outcomes(call), key=lambda outcome: outcome.at_ms)
-        counting = {(told.kind, told.source, about(told.value)): told for told in by_time}
+        counting = {(told.kind, told.source, about(told.kind, told.value)): told for told in by_time}
         return sorted(counting.values(), key=lambda outcome: outcome.at_ms, reverse=True)
+
+    def last_outcome(self) -> int:
+        """The number of the outcome that was told last; 0 where there is none."""
+        return self._reader.rows("SELECT coalesce(max(n), 0) FROM outcomes")[0][0]
+
+    def labelled(self, calls: Sequence[str], *, after: int, until: int) -> list[str]:
+        """Those of these calls of which a label was told with a number above `after`, up to `until`."""
+        rows = self._reader.rows(
+            "SELECT DISTINCT call FROM outcomes WHERE call IN (SELECT value FROM json_each(?))"
+            " AND kind = 'label' AND n > ? AND n <= ?",
+            (msgspec.json.encode(list(calls)).decode(), after, until),
+        )
+        return [row[0] for row in rows]
 
     def told(
         self,
@@ -129,23 +142,26 @@ class OutcomeQueries:
         return self._named("id", ids, tenant)
 
     def calls_by_client_key(self, keys: Sequence[str], *, tenant: str | None = None) -> list[NamedCall]:
-        """The calls of clients that were given these names (`x-smallfirst-key`), the latest first; of one
-        tenant where it is given.
+        """The calls of clients that were given these names (`x-smallfirst-key`), the latest first: of each
+        tenant (or the one that is given), task and name the latest alone, since a client may give every call
+        the same name.
         """
         return self._named("client_key", keys, tenant)
 
     def _named(self, column: str, names: Sequence[str], tenant: str | None) -> list[NamedCall]:
         values: list[Value] = [msgspec.json.encode(list(names)).decode()]
-        also = ""
+        also, latest = "", "n"
         if tenant is not None:
             also = " AND tenant = ?"
             values.append(self._reader.number(tenant))
         if column == "client_key":
             also += " AND client_key IS NOT NULL AND origin = ?"  # what the index holds
             values.append(self._reader.number("client"))
+            also += " GROUP BY client_key, tenant, task"
+            latest = "max(n)"  # SQLite takes the other columns from that row
         rows = self._reader.rows(
-            f"SELECT id, tenant, task, client_key FROM calls"
-            f" WHERE {column} IN (SELECT value FROM json_each(?)){also} ORDER BY n DESC",
+            f"SELECT id, tenant, task, client_key, {latest} AS latest FROM calls"
+            f" WHERE {column} IN (SELECT value FROM json_each(?)){also} ORDER BY latest DESC",
             values,
         )
         known = self._reader.names()

@@ -40,7 +40,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     endpoint: str = ""
     upstream_model: str = ""
     upstream_id: str = ""
-    system_fingerprint: str = ""  # as the provider says it; in the journal, not in the store
+    system_fingerprint: str = ""  # as the provider says it
     http_status: int = 0
     ttft_ms: float | None = None
     stop: str = ""

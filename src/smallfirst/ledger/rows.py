@@ -85,6 +85,7 @@ def attempt_row(n: int, attempt: Attempt, ids: Ids) -> tuple[Any, ...]:
         attempt.frontier,
         attempt.upstream_id or None,
         attempt.reason or None,
+        attempt.system_fingerprint or None,
     )
 
 
@@ -148,4 +149,5 @@ def attempt_from_row(row: tuple[Any, ...], names: Names) -> Attempt:
         frontier=bool(row[26]),
         upstream_id=row[27] or "",
         reason=row[28] or "",
+        system_fingerprint=row[29] or "",
     )

@@ -18,6 +18,7 @@ from smallfirst.ledger.erasure import now_ms
 from smallfirst.ledger.outcomes import Kept
 from smallfirst.ledger.queries import ASIDE, NamedCall, Queries
 from smallfirst.ledger.records import Outcome, OutcomeKind
+from smallfirst.wire.depth import deeper_than
 
 KINDS: tuple[str, ...] = get_args(OutcomeKind)
 _UNKNOWN = "no such call is in the ledger"
@@ -154,6 +155,9 @@ def _result(number: int, call: str | RowRefused, kept: Iterator[Kept]) -> RowRes
     status = next(kept)
     if status == "unknown call":  # erased in this moment
         return RowResult(row=number, status="refused", field="call", message=_UNKNOWN)
+    if status == "too many":
+        why = f"it has {limits.MAX_OUTCOMES_OF_CALL} outcomes already, and takes no more"
+        return RowResult(row=number, status="refused", field="call", message=why)
     return RowResult(row=number, status=status, call=call)
 
 
@@ -216,24 +220,12 @@ def _is_plain(value: Any) -> bool:
 def _label(value: Any) -> Any:
     if value is None or value == "":
         raise RowRefused("value", "a label says what would have been right: a text, a list or an object")
-    if _depth(value) > limits.MAX_JSON_DEPTH:
+    written = msgspec.json.encode(value)
+    if deeper_than(written, limits.MAX_JSON_DEPTH):
         raise RowRefused("value", f"nested more than {limits.MAX_JSON_DEPTH} deep")
-    size = len(msgspec.json.encode(value))
-    if size > limits.MAX_OUTCOME_VALUE_BYTES:
-        raise RowRefused("value", f"{size} bytes of JSON, more than {limits.MAX_OUTCOME_VALUE_BYTES}")
+    if len(written) > limits.MAX_OUTCOME_VALUE_BYTES:
+        raise RowRefused("value", f"{len(written)} bytes of JSON, more than {limits.MAX_OUTCOME_VALUE_BYTES}")
     return value
-
-
-def _depth(value: Any) -> int:
-    deepest, stack = 0, [(value, 1)]
-    while stack:
-        item, depth = stack.pop()
-        deepest = max(deepest, depth)
-        if depth > limits.MAX_JSON_DEPTH:
-            return depth
-        inner = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
-        stack.extend((one, depth + 1) for one in inner)
-    return deepest
 
 
 def _at(value: Any, now_ms: int) -> int | None:

@@ -75,11 +75,11 @@ class Heads:
         return loaded.get(sha256) or self._load(self._artifacts.path(sha256))
 
     def _of_task(self, task: str) -> Head | None:
-        return next((head for head in self._added.values() if head.task == task), None)
+        return next((head for head in list(self._added.values()) if head.task == task), None)
 
     def _index(self) -> None:
         known: dict[str, Head] = {}
-        for head in self._added.values():
+        for head in list(self._added.values()):  # a release may be loaded beside it, in a thread
             known[head.task] = known[head.sha256] = head
         for name, head in self._named.items():
             known[name] = known[head.sha256] = head

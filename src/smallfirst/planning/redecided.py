@@ -84,11 +84,9 @@ async def redecided(
         costs = [cost(task, asked[0], len(incoming.data)) for asked in (one, other)]
         if costs[0] is not None and costs[1] is not None:
             priced, before_nusd, after_nusd = priced + 1, before_nusd + costs[0], after_nusd + costs[1]
-        if one == other:
-            continue
-        different += 1
-        moves[f"{one[0]} → {other[0]}"] += one[0] != other[0]
-        if len(examples) < _EXAMPLES:
+        if one != other:
+            different += 1
+            moves[f"{one[0]} → {other[0]}"] += one[0] != other[0]
             examples.append(Example(call=call.id, before=one, after=other, text=_said(incoming)))
     return Redecided(
         task=task,
@@ -99,7 +97,7 @@ async def redecided(
         before_nusd=before_nusd,
         after_nusd=after_nusd,
         left_out=dict(left_out),
-        examples=tuple(examples),
+        examples=tuple(examples[:_EXAMPLES]),
     )
 
 

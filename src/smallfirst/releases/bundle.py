@@ -9,7 +9,6 @@ One flipped byte in `release.json` or in the weights and the release is refused.
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 import shutil
@@ -28,6 +27,8 @@ from smallfirst.config.schema import Config
 from smallfirst.errors import ReleaseError
 from smallfirst.releases.learned import NOTHING_LEARNED, Learned
 from smallfirst.releases.policy import Policy, baseline_policy, canonical, policy_from_task
+from smallfirst.releases.whole import settle, write_whole
+from smallfirst.user import user_name
 
 BASELINE = "baseline"
 WEIGHTS = "weights"
@@ -131,20 +132,32 @@ class Releases:
         if artifacts is not None:
             for sha256 in release.weights:
                 artifact.read(artifacts.path(sha256))
-        self.folder.mkdir(parents=True, exist_ok=True)
         partial = self.folder / f".{name}.{os.getpid()}"
-        partial.mkdir()
-        built = Built(
-            at_ms=int(time.time() * 1000), by=getpass.getuser(), version=smallfirst.__version__, note=note
-        )
-        (partial / "release.json").write_bytes(canonical(release))
-        (partial / "built.json").write_bytes(msgspec.json.encode(built))
-        if artifacts is not None:
-            (partial / WEIGHTS).mkdir()
-            for sha256 in release.weights:
-                shutil.copyfile(artifacts.path(sha256), partial / WEIGHTS / f"{sha256}{SUFFIX}")
-        partial.rename(target)
+        shutil.rmtree(partial, ignore_errors=True)  # of a process that died, and had this number
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._write(partial, release, note, artifacts)
+            partial.rename(target)
+        except OSError:
+            if not target.exists():
+                raise
+            return name, False  # another process was first, with the same
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        settle(self.folder)
         return name, True
+
+    def _write(self, folder: Path, release: Release, note: str, artifacts: Artifacts | None) -> None:
+        """All of a release, on the disk when this returns."""
+        built = Built(
+            at_ms=int(time.time() * 1000), by=user_name(), version=smallfirst.__version__, note=note
+        )
+        write_whole(folder / "release.json", canonical(release))
+        write_whole(folder / "built.json", msgspec.json.encode(built))
+        if artifacts is not None:
+            (folder / WEIGHTS).mkdir(mode=0o700)
+            for sha256 in release.weights:
+                write_whole(folder / WEIGHTS / f"{sha256}{SUFFIX}", artifacts.path(sha256).read_bytes())
 
     def find(self, prefix: str) -> str:
         """The one release whose id begins with `prefix`."""
@@ -160,7 +173,10 @@ class Releases:
     def load(self, prefix: str) -> Release:
         """The release, if its content is still what its name says."""
         name = self.find(prefix)
-        data = (self.folder / name / "release.json").read_bytes()
+        try:
+            data = (self.folder / name / "release.json").read_bytes()
+        except OSError as error:
+            raise ReleaseError(f"release {name[:12]} cannot be read: {error.strerror}") from error
         if hashlib.sha256(data).hexdigest() != name:
             raise ReleaseError(
                 f"release {name[:12]} was altered after it was built: its content no longer has its name's hash"

@@ -7,18 +7,15 @@ the file says at that moment, so that a rollback is never undone by somebody who
 
 from __future__ import annotations
 
-import fcntl
 import itertools
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from smallfirst.errors import StateError
 from smallfirst.releases.bundle import BASELINE
-from smallfirst.releases.whole import write_whole
+from smallfirst.releases.whole import locked, write_whole
 
 FILE = "channels.json"
 _LOCK = "channels.lock"
@@ -131,7 +128,7 @@ def change_channels(
     What `change` raises is passed on, and nothing is changed. On the disk when this returns; a process that dies in it leaves the one or the other.
     """
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _locked(state):
+    with locked(state / _LOCK):
         try:
             before = read_channels(state)
         except StateError:
@@ -170,14 +167,3 @@ def _checked(channels: Channels) -> Channels:
     if shadow is not None and not 0 < shadow.share <= 1:
         raise ValueError("shadow.share: expected a share in (0, 1]")
     return channels
-
-
-@contextmanager
-def _locked(state: Path) -> Iterator[None]:
-    """The kernel lets go of the lock when its process dies."""
-    descriptor = os.open(state / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # held for the time of one small write
-        yield
-    finally:
-        os.close(descriptor)

@@ -67,6 +67,14 @@ def differences(before: Release, after: Release) -> list[TaskDifference]:
     return found
 
 
+def intents_difference(before: Release, after: Release) -> str:
+    """What becomes of calls that leave it to the release which task they are; empty where nothing does."""
+    if before.intents == after.intents:
+        return ""
+    one, other = (_text(release.intents) for release in (before, after))
+    return f"calls that name no task are taken for one by the classifier: {one} → {other}"
+
+
 def _alone(policy: Policy | None, kind: str) -> str:
     if policy is None or kind == "gone":
         return "without a policy, its calls go to the frontier"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from smallfirst.releases.channels import FILE, Channels, Live, change_channels
 from smallfirst.releases.proof import Proof, Prover, check_comparator, check_not_lapsed
 from smallfirst.releases.serving import load_serving
 from smallfirst.releases.verdicts import Verdicts
+from smallfirst.user import user_name
 
 
 class Promotion(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +76,7 @@ class Promoter:
 
     def _shadow(self, name: str, share: float) -> Channels:
         load_serving(Live(release=name, unproven="shadow"), state=self._state, config=self._config)
-        by, now_ms = getpass.getuser(), _now_ms()
+        by, now_ms = user_name(), _now_ms()
         return change_channels(
             self._state, lambda now: moves.with_shadow(now, name, share, by=by, now_ms=now_ms)
         )[1]
@@ -104,12 +104,12 @@ class Promoter:
         found = verdicts.read(path)
         if found.candidate != name:
             raise ReleaseError(f"{path} is a verdict on release {found.candidate[:12]}, not on {name[:12]}")
+        if not found.signature and found.id in verdicts.ids(name):
+            return found.id  # the one that is kept may be signed
         return verdicts.save(found)
 
     def _as_live(self, name: str, verdict: str = "", unproven: str = "") -> Live:
-        return Live(
-            release=name, verdict=verdict, unproven=unproven, by=getpass.getuser(), since_ms=_now_ms()
-        )
+        return Live(release=name, verdict=verdict, unproven=unproven, by=user_name(), since_ms=_now_ms())
 
 
 def roll_back(

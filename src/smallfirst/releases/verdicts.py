@@ -21,10 +21,11 @@ from smallfirst.config.secrets import resolve
 from smallfirst.errors import ReleaseError
 from smallfirst.releases.policy import canonical
 from smallfirst.releases.verdict import Verdict
-from smallfirst.releases.whole import write_whole
+from smallfirst.releases.whole import locked, write_whole
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 _FORMAT = 1
+_LOCK = ".lock"
 
 
 class Lapse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,11 +135,16 @@ class Verdicts:
 
         From then on the tasks that ask this model go to their frontier, until there is another verdict.
         """
-        known = self.lapsed(candidate, name)
-        if model in known:
-            return False
-        lapse = Lapse(at_ms=int(time.time() * 1000), reason=reason[:500])
-        write_whole(self._path(candidate, name, "lapsed"), msgspec.json.encode({**known, model: lapse}))
+        path = self._path(candidate, name, "lapsed")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with locked(
+            path.parent / _LOCK
+        ):  # the gateway and the controller's probes may find something at once
+            known = self.lapsed(candidate, name)
+            if model in known:
+                return False
+            lapse = Lapse(at_ms=int(time.time() * 1000), reason=reason[:500])
+            write_whole(path, msgspec.json.encode({**known, model: lapse}))
         return True
 
     def lapsed(self, candidate: str, name: str) -> dict[str, Lapse]:

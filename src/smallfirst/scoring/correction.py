@@ -6,7 +6,9 @@ useless one leaves it as wide as the labels alone would.
 
 Where nearly all answers are right, or judge and people hardly ever differ, few rows decide, and the library's normal interval covers too
 little. Ours is moved by the first term of the studentized mean's Edgeworth expansion (Hall, 1992), and takes its quantiles from Student's t
-with as many degrees of freedom as the variance is sure (Satterthwaite, 1946, with the sample's kurtosis).
+with as many degrees of freedom as the variance is sure (Satterthwaite, 1946, with the sample's kurtosis). Where labels and judge differ by the
+same in every row (mostly: never) the variance says nothing, and the bound is that of what n rows may have missed: with confidence 1 − α
+at most 1 − α^(1/n) of the rows are otherwise, by as much as can be.
 
 All of this holds where the labelled answers are a random sample of the same answers as the others: labels of another model's answers, or
 of those that looked wrong, correct nothing.
@@ -28,6 +30,7 @@ from smallfirst.scoring.needed import needed
 
 MIN_LABELS = 50  # below it the interval does not cover what it says
 ENOUGH_LABELS = 300
+_ALIKE = 1e-9
 _BY = "a judge's correction"
 
 
@@ -45,15 +48,21 @@ class Corrected(msgspec.Struct, frozen=True, kw_only=True):
     skewness: float
     freedom: float  # degrees of freedom of the interval
     uncorrected: float  # what the judge alone says, over the unlabelled scores
+    unseen: tuple[float, float] = (0.0, 0.0)  # how far below and above a row may lie that no label has shown
     warning: str = ""
 
     def upper(self, alpha: float) -> float:
         """The one-sided upper bound at confidence 1 − `alpha`."""
-        return self.value + self.se * self._reach(alpha, self.skewness)
+        return self.value + self.se * self._reach(alpha, self.skewness) + self._missed(alpha) * self.unseen[1]
 
     def lower(self, alpha: float) -> float:
         """The one-sided lower bound at confidence 1 − `alpha`."""
-        return self.value - self.se * self._reach(alpha, -self.skewness)
+        return (
+            self.value - self.se * self._reach(alpha, -self.skewness) - self._missed(alpha) * self.unseen[0]
+        )
+
+    def _missed(self, alpha: float) -> float:
+        return 1 - alpha ** (1 / self.labels)
 
     def _reach(self, alpha: float, skewness: float) -> float:
         """How many standard errors the bound lies above the value."""
@@ -122,7 +131,8 @@ def _corrected(
     power = _power(truth, said, others)
     ppi = needed("ppi_py", by=_BY)
     value = float(np.squeeze(ppi.ppi_mean_pointestimate(truth, said, others, lam=power)))
-    parts = _Part.of(truth - power * said, fitted=2), _Part.of(power * others, fitted=1)
+    apart = truth - power * said
+    parts = _Part.of(apart, fitted=2), _Part.of(power * others, fitted=1)
     se = math.sqrt(sum(part.variance for part in parts))
     few = f"{len(truth)} labels: from {ENOUGH_LABELS} on intervals cover what they say"
     found = Corrected(
@@ -137,6 +147,7 @@ def _corrected(
         skewness=_skewness(parts, se),
         freedom=_freedom(parts),
         uncorrected=float(others.mean()),
+        unseen=_unseen(apart, power, low),
         warning=few if len(truth) < ENOUGH_LABELS else "",
     )
     alpha = (1 - confidence) / 2
@@ -180,6 +191,13 @@ def _freedom(parts: Sequence[_Part]) -> float:
     """At least 3, below which quantiles run away; infinite where the variance is known for sure."""
     unsure = sum(part.variance_of_variance for part in parts)
     return max(3.0, 2 * sum(part.variance for part in parts) ** 2 / unsure) if unsure > 0 else math.inf
+
+
+def _unseen(apart: NDArray[np.float64], power: float, low: float) -> tuple[float, float]:
+    """How far below and above all rows another may lie, where all are alike; nothing where the sample shows its own scatter."""
+    if np.ptp(apart) > _ALIKE:
+        return 0.0, 0.0
+    return float(apart[0]) - (low - power), 1 - power * low - float(apart[0])
 
 
 def _check(labels: int, judged: int, others: int) -> None:

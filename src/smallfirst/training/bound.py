@@ -11,14 +11,27 @@ from smallfirst.errors import ConfigError
 from smallfirst.routing.fitted import Bound
 from smallfirst.routing.thresholds import Thresholds, frontier_only
 from smallfirst.statistics import betting
+from smallfirst.statistics.noninferiority import sample_of
+from smallfirst.statistics.power import power
 from smallfirst.statistics.risk_control import fixed_sequence
 from smallfirst.training.pareto import candidates, sequence
 from smallfirst.training.table import Played, Seen, Worth, play
 
 
+class Trial(msgspec.Struct, frozen=True):
+    """The test that the policy must pass next, on so many other examples at this level: a gate. `power` is the chance of a pass that is wanted."""
+
+    examples: int
+    alpha: float
+    power: float
+
+
 class Goal(msgspec.Struct, frozen=True, kw_only=True):
     """What the thresholds are to keep: a loss of at most `margin` with `confidence`; or, where one is given, at most this share of calls answered by
     the frontier, or at most this cost of a call in US dollars, with the least loss.
+
+    `trial`: of the policies that keep the margin, take the cheapest that is likely to be shown to keep it once more. The cheapest of all stands at
+    the edge of what could be shown, and there a second test on other examples fails about every other time.
     """
 
     margin: float
@@ -26,6 +39,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
     frontier_share: float | None = None
     usd_per_call: float | None = None
     binary: bool = False  # every loss is 0 or 1 by construction
+    trial: Trial | None = None
 
     @property
     def promises(self) -> bool:
@@ -68,7 +82,11 @@ def choose(train: tuple[Seen, Worth], calibration: tuple[Seen, Worth], *, goal: 
     )
     if control.certified is None:
         return _frontier(calibration, goal, tested=len(tested), needed=control.examples_needed)
-    kept = min(range(control.certified + 1), key=lambda at: float(played[at].cost.mean()))
+    by_cost = sorted(range(control.certified + 1), key=lambda at: float(played[at].cost.mean()))
+    kept = by_cost[0]
+    if goal.trial is not None:
+        seen = np.concatenate([expected, losses])[:, by_cost]
+        kept = by_cost[_likely(seen, margin=goal.margin, trial=goal.trial)]
     return _chosen(
         tested[kept],
         played[kept],
@@ -78,6 +96,21 @@ def choose(train: tuple[Seen, Worth], calibration: tuple[Seen, Worth], *, goal: 
         certified=control.certified + 1,
         needed=control.examples_needed,
     )
+
+
+def _likely(losses: np.ndarray, *, margin: float, trial: Trial) -> int:
+    """The first column whose policy passes the trial with the wanted power, were its loss what was seen; else the likeliest."""
+    chances = []
+    for column in losses.T:
+        loss = max(0.0, float(column.mean()))
+        chances.append(
+            power(sample_of(column), margin, examples=trial.examples, alpha=trial.alpha, loss=loss)
+            if loss < margin
+            else 0.0
+        )
+        if chances[-1] >= trial.power:
+            break
+    return int(np.argmax(chances))
 
 
 def _by_goal(

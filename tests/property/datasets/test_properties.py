@@ -46,7 +46,7 @@ def rows(draw: st.DrawFn) -> list[Row]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows(), st.booleans(), st.integers(0, 3), st.randoms(use_true_random=False))
 def test_nothing_straddles_and_order_does_not_matter(
     given_rows: list[Row], by_time: bool, seed: int, chance: random.Random
@@ -78,7 +78,7 @@ def test_nothing_straddles_and_order_does_not_matter(
     assert all(len(found) == 1 for found in groups.values())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows(), st.integers(0, 60))
 def test_a_later_version_takes_nobody_out_of_held_out(given_rows: list[Row], cut: int) -> None:
     first_rows = given_rows[: max(1, cut)]
@@ -91,7 +91,7 @@ def test_a_later_version_takes_nobody_out_of_held_out(given_rows: list[Row], cut
     assert not any(part == "heldout" and before.get(text) == "train" for text, part in now.items())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(WORDS), min_size=12, max_size=40), st.data())
 def test_likeness_is_estimated_well(words: list[str], data: st.DataObject) -> None:
     """Within five standard deviations of what 128 permutations allow."""
@@ -125,7 +125,7 @@ ips = st.ip_addresses(v=4).map(str)
 between = st.sampled_from([" ", ", ", "\n", " (", "; "])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.one_of(emails, cards, phones, ips), between), min_size=1, max_size=6))
 def test_nothing_planted_stays(planted: list[tuple[str, str]]) -> None:
     text = "Please look at" + "".join(f"{gap}{value} and{gap}then" for value, gap in planted)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from smallfirst.statistics import betting, binomial, fixed_sequence
 
-DELTA, MARGIN, EXAMPLES, DRAWS = 0.05, 0.05, 500, 400
+DELTA, MARGIN, EXAMPLES, DRAWS = 0.05, 0.05, 500, 200
 MOST = DELTA + 3 * math.sqrt(DELTA * (1 - DELTA) / DRAWS)
 
 
@@ -29,7 +29,7 @@ def chances(sample: tuple[int, ...], weights: list[float]) -> float:
     return ways * math.prod(weights[i] ** n for i, n in counts.items())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     values=st.lists(st.floats(-1, 1), min_size=2, max_size=3, unique=True),
     raw=st.lists(st.floats(0.02, 1), min_size=3, max_size=3),
@@ -51,7 +51,7 @@ def test_a_true_hypothesis_is_refuted_at_most_as_often_as_said(values, raw, size
     assert refuted <= level + 1e-9
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 60), st.floats(0.01, 0.9), st.floats(0.01, 0.6))
 def test_counting_refutes_a_true_hypothesis_at_most_as_often_as_said(trials, share, level):
     refuted = sum(
@@ -62,7 +62,7 @@ def test_counting_refutes_a_true_hypothesis_at_most_as_often_as_said(trials, sha
     assert refuted <= level + 1e-9
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from([-1.0, -0.4, 0.0, 0.0, 0.3, 1.0]), min_size=1, max_size=80))
 def test_the_test_and_its_bound_agree(losses):
     bound = betting.upper_bound(losses)

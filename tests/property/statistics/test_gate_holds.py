@@ -19,11 +19,11 @@ from smallfirst.statistics import EProcess, noninferiority, power, spending
 from smallfirst.statistics.noninferiority import Sample, aimed_stakes, p_value, sample_of
 from smallfirst.statistics.sequences import mixed, scatter_so_far, stakes_for
 
-MARGIN, ALPHA, DRAWS = 0.05, 0.05, 400
+MARGIN, ALPHA, DRAWS = 0.05, 0.05, 200
 MOST = ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / DRAWS)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     values=st.lists(st.floats(-1, 1), min_size=2, max_size=3, unique=True),
     raw=st.lists(st.floats(0.02, 1), min_size=3, max_size=3),
@@ -46,7 +46,7 @@ def test_a_true_hypothesis_is_refuted_at_most_as_often_as_said(values, raw, size
     assert refuted <= level + 1e-9
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.sampled_from([-1.0, -0.4, 0.0, 0.0, 0.3, 1.0]), st.integers(0, 9)),
@@ -101,7 +101,7 @@ def test_a_candidate_just_past_the_margin_rarely_passes(draw, examples):
 
 @pytest.mark.parametrize("draw", [single, graded, grouped])
 def test_with_the_sample_it_asked_for_a_candidate_without_loss_passes(draw):
-    chance, passed, times = np.random.default_rng(8), 0, 40
+    chance, passed, times = np.random.default_rng(8), 0, 20
     for at in range(times):
         expected = draw(chance, 300, 0.0)
         examples = power.examples_needed(expected, MARGIN, power=0.9, seed=at)
@@ -114,7 +114,7 @@ def test_four_points_worse_do_not_pass():
     expected = single(chance, 300, 0.0)
     samples = [single(chance, 1000, 0.04) for _ in range(DRAWS)]
     stakes = aimed_stakes(samples[0], 0.02, alpha=ALPHA, expected=expected)
-    assert sum(p_value(one, 0.02, stakes=stakes) <= ALPHA for one in samples) <= 2  # .5 %
+    assert sum(p_value(one, 0.02, stakes=stakes) <= ALPHA for one in samples) <= 1  # .5 %
 
 
 def test_many_bad_candidates_on_one_set_pass_together_as_rarely_as_one():

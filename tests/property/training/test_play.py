@@ -54,7 +54,7 @@ def served(thresholds: Thresholds, seen: Seen, worth: Worth, at: int, *, unknown
     return last, cost + worth.cost[at, last]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(tables())
 def test_play_does_what_the_gateway_does(table: tuple[Thresholds, Seen, Worth, list[bool]]) -> None:
     thresholds, seen, worth, unknown = table

@@ -100,7 +100,7 @@ def test_an_answer_that_is_none_is_billed_as_broken(tmp_path: Path) -> None:
 
 def test_a_slow_one_is_not_waited_for(tmp_path: Path) -> None:
     def slowly(_: object) -> tuple[int, Mapping[str, Any]]:
-        time.sleep(1.0)
+        time.sleep(2.0)
         return 200, completion("1")
 
     began_s = time.monotonic()
@@ -108,7 +108,7 @@ def test_a_slow_one_is_not_waited_for(tmp_path: Path) -> None:
     assert isinstance(said, UpstreamTimeout)
     assert "0.1 s" in str(said)
     assert (attempts[0].status, attempts[0].usage_source) == ("timeout", "estimated")
-    assert attempts[0].latency_ms < 900
+    assert attempts[0].latency_ms < 1900
     assert time.monotonic() - began_s < 5
 
 

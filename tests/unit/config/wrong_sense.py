@@ -352,6 +352,10 @@ FINDINGS = [
         "error models.x.hourly_usd: a sum of at least 0 is expected, not -1",
     ),
     (
+        "[tasks.t]\nladder = ['m']\ncontract.type = 'text'\nrollout.explore_usd_per_day = -1",
+        "error tasks.t.rollout.explore_usd_per_day: a sum of at least 0 is expected, not -1",
+    ),
+    (
         "[tenants.t]\nbudget.usd_per_day = -5",
         "error tenants.t.budget.usd_per_day: a sum of at least 0 is expected, not -5",
     ),

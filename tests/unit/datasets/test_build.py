@@ -10,10 +10,12 @@ import pytest
 from support.datasets import AT_MS, LABELS, make, part_by_text, row
 
 from smallfirst.contracts import JsonContract, LabelContract, TextContract
+from smallfirst.datasets.build import Order, build
 from smallfirst.datasets.example import Example
 from smallfirst.datasets.heldout import open_heldout
 from smallfirst.datasets.manifest import Rule
 from smallfirst.datasets.members import key_of
+from smallfirst.datasets.redaction import Redactor
 from smallfirst.datasets.row import Row, Tally
 from smallfirst.datasets.store import Dataset, Datasets
 from smallfirst.errors import DatasetError
@@ -45,6 +47,17 @@ def test_parts_have_their_shares_of_each_label(tmp_path: Path) -> None:
     assert (parts["heldout"].rows, parts["train"].rows + parts["calibration"].rows) == (99, 201)
     with pytest.raises(DatasetError, match="--heldout 300: there are only 300 examples in all"):
         make(tmp_path, many(), rule=Rule(heldout_rows=300))
+
+
+def test_where_nothing_has_come_or_gone_it_is_still_the_version_before(tmp_path: Path) -> None:
+    first = make(tmp_path, many())
+    parent = Datasets(tmp_path).open(first.id)
+    again = make(tmp_path, many(), parent=parent)
+    assert (again.id, again.new) == (first.id, False)
+    more = make(tmp_path, [*many(), row("something else entirely", LABELS.labels[0])], parent=parent)
+    assert more.new
+    assert more.manifest.parent == first.id
+    assert [one.name for one in (tmp_path / "datasets").iterdir() if one.name.startswith(".")] == []
 
 
 def test_of_the_same_text_one_is_kept_a_person_before_a_model_the_majority_before_the_newest(
@@ -322,7 +335,11 @@ def test_names_are_found_by_their_beginning(tmp_path: Path) -> None:
     assert datasets.find(name[:8]) == datasets.find("newest", task="triage") == name
     with pytest.raises(DatasetError, match=f"no dataset begins with 'xyz' \\(known: {name[:12]}\\)"):
         datasets.find("xyz")
-    with pytest.raises(DatasetError, match="newest of which task"):
+    assert datasets.find("newest") == name  # of the only task that has any
+    other = Order(task="other", contract=LABELS)
+    build(many(20), other, datasets, redactor=Redactor(()), tally=Tally())
+    with pytest.raises(DatasetError, match="newest of which task\\? --task other or --task triage"):
         datasets.find("newest")
+    datasets.remove(datasets.find("newest", task="other"))
     datasets.remove(name)
     assert datasets.list() == []

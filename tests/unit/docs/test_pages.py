@@ -143,7 +143,11 @@ def test_every_header_of_ours_is_named_and_no_other() -> None:
 
 
 def test_every_metric_is_named_and_no_other() -> None:
-    texts = [text for name in ("metrics.py", "aside_counts.py", "serve.py") for text in constants(SOURCE / "gateway" / name)]
+    texts = [
+        text
+        for name in ("metrics.py", "aside_counts.py", "serve.py")
+        for text in constants(SOURCE / "gateway" / name)
+    ]
     used = {text for text in texts if re.fullmatch(r"smallfirst_[a-z_]+", text)}
     page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
     named = {

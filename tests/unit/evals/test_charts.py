@@ -10,9 +10,8 @@ from smallfirst.evals import cost_quality
 from smallfirst.evals.charts import draw_cost_quality, draw_risk_coverage
 from smallfirst.statistics import risk_coverage
 
-CHANCE = np.random.default_rng(1)
-SCORES = CHANCE.random(300)
-SMALL = (CHANCE.random(300) < 0.6).astype(float)
+SCORES, LUCK = np.random.default_rng(1).random((2, 300))
+SMALL = (LUCK < 0.6).astype(float)
 FIGURES = cost_quality(SCORES, small=SMALL, frontier=np.ones(300))
 
 

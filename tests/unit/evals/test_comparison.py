@@ -14,8 +14,6 @@ from smallfirst.evals.run_report import compare_runs, run_report
 from smallfirst.evals.slices import slices
 from smallfirst.statistics.paired import Estimate
 
-CHANCE = np.random.default_rng(3)
-
 
 def test_figures_by_hand() -> None:
     examples = [example(at) for at in range(4)]
@@ -67,12 +65,13 @@ def test_rows_of_one_group_count_as_one() -> None:
 
 
 def test_a_planted_slice_is_found_and_chance_is_not() -> None:
+    chance = np.random.default_rng(3)
     found = alarms = 0
-    for _ in range(40):
+    for _ in range(20):
         examples = [example(at, slices={"shop": f"shop-{at % 8}"}, label="bug") for at in range(400)]
-        big = (CHANCE.random(400) < 0.9).astype(float)
-        same = np.where(CHANCE.random(400) < 0.9, big, 1 - big)
-        worse = np.where((np.arange(400) % 8 == 3) & (CHANCE.random(400) < 0.6), 0.0, big)
+        big = (chance.random(400) < 0.9).astype(float)
+        same = np.where(chance.random(400) < 0.9, big, 1 - big)
+        worse = np.where((np.arange(400) % 8 == 3) & (chance.random(400) < 0.6), 0.0, big)
         run = run_of({"same": same.tolist(), "worse": worse.tolist(), "big": big.tolist()}, examples)
         told = slices(table_of(run, examples), reference="big", fields=["shop"])
         found += any(one.worse for one in told if one.arm == "worse" and one.value == "shop-3")
@@ -81,7 +80,7 @@ def test_a_planted_slice_is_found_and_chance_is_not() -> None:
             for one in told
             if not (one.arm == "worse" and one.value == "shop-3") and one.arm != "same"
         )
-    assert found >= 38
+    assert found >= 19
     assert alarms == 0  # the other shops are answered by the same scores
 
 

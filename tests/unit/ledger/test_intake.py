@@ -44,7 +44,7 @@ def contents(conn, tables):
     return {table: conn.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(calls(), max_size=12), st.data())
 def test_taking_records_again_changes_nothing(made, data):
     with contextlib.closing(connection()) as conn:
@@ -65,7 +65,7 @@ def _taking_again(conn, made, data):
     assert contents(conn, (*_TABLES, *_ROLLUPS)) == once
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(calls(), max_size=30), st.integers(1, 10))
 def test_hourly_sums_are_the_sums_of_all_rows(made, batch):
     with contextlib.closing(connection()) as conn:
@@ -159,7 +159,6 @@ def _expected_frontier(made):
 
 @settings(
     max_examples=40,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(made=calls())

@@ -11,6 +11,7 @@ import time
 import pytest
 from support.ledger import AT_MS, DAY, attempt, call, intent, settlement
 
+from smallfirst import limits
 from smallfirst.errors import StateError
 from smallfirst.ledger import Erasure, Ledger, Notes, erase, store
 from smallfirst.ledger.migrations import MIGRATIONS
@@ -90,6 +91,37 @@ def test_a_newer_outcome_supersedes_and_nothing_is_overwritten(state):
         latest = ledger.queries.latest_outcomes(made.id)
         assert latest[0].value == 0.1
         assert [each.value for each in latest[1:]] == [one, two]
+
+
+def test_a_label_is_the_calls_own_whatever_its_fields_are_called(state):
+    made = call()
+    one, two = ({"model": name, "policy": "theft"} for name in ("X 1", "X 2"))
+    with Notes(state) as notes:
+        notes.settle(made)
+        notes.outcomes([told(made, one, kind="label"), told(made, two, kind="label", at_ms=AT_MS + 1)])
+    with Ledger.read(state) as ledger:
+        assert [each.value for each in ledger.queries.latest_outcomes(made.id)] == [two]
+
+
+def test_a_call_takes_no_more_outcomes_than_can_be_read_at_once(state, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_OUTCOMES_OF_CALL", 3)
+    made, other = call(), call()
+    with Notes(state) as notes:
+        notes.settle(made, other)
+        values = [told(made, n / 10) for n in range(5)]
+        assert notes.outcomes(values) == ["new", "new", "new", "too many", "too many"]
+        assert notes.outcomes(values[:3]) == ["repeated"] * 3
+        assert notes.outcomes([told(other, 1.0)]) == ["new"]
+        with pytest.raises(StateError, match="takes no more"):
+            notes.outcome(made.id, "thumbs", True, source="us")
+
+
+def test_as_what_a_model_answered_is_in_the_store(state):
+    made = call(attempt(upstream_model="m-1", system_fingerprint="fp_1"), attempt(1))
+    with Notes(state) as notes:
+        notes.settle(made)
+    with Ledger.read(state) as ledger:
+        assert ledger.queries.call(made.id) == made
 
 
 def test_commands_write_beside_a_gateway_that_imports(state):

@@ -232,3 +232,27 @@ def test_a_file_that_is_none_of_outcomes_says_why(
     file.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(StateError, match=why):
         import_outcomes(state, file, source="f")
+
+
+def test_a_name_that_all_calls_have_is_found_without_reading_all_of_them(tmp_path: Path) -> None:
+    made = [call(client_key="same", task="triage", at_ms=AT_MS + n) for n in range(50)]
+    with Notes(tmp_path / "state") as notes:
+        notes.settle(*made)
+    with Ledger.read(tmp_path / "state") as ledger:
+        found = ledger.queries.calls_by_client_key(["same"], tenant="acme")
+    assert [one.id for one in found] == [made[-1].id]
+
+
+def test_labels_are_found_by_the_calls_that_somebody_waits_for(tmp_path: Path) -> None:
+    made = [call() for _ in range(3)]
+    with Notes(tmp_path / "state") as notes, Ledger.read(tmp_path / "state") as ledger:
+        notes.settle(*made)
+        assert ledger.queries.last_outcome() == 0
+        for one in made:
+            notes.outcome(one.id, "label", "billing", source="us")
+            notes.outcome(one.id, "score", 1.0, source="us")
+        assert ledger.queries.last_outcome() == 6
+        ids = [one.id for one in made]
+        assert set(ledger.queries.labelled(ids, after=0, until=6)) == set(ids)
+        assert ledger.queries.labelled(ids, after=1, until=4) == [ids[1]]
+        assert ledger.queries.labelled(ids[:1], after=1, until=6) == []

@@ -39,7 +39,6 @@ def bill(ledger, *records, by="task", span=Span()):
 
 @settings(
     max_examples=30,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(made=st.lists(calls(), max_size=20))

@@ -7,7 +7,7 @@ import msgspec
 from smallfirst.config.schema import Config, Model, Provider, Rung, Scorer, Task
 from smallfirst.contracts import LabelContract
 from smallfirst.releases import release_from_config
-from smallfirst.releases.difference import differences
+from smallfirst.releases.difference import differences, intents_difference
 
 TASK = Task(
     ladder=("small", "large"), contract=LabelContract(labels=("a", "b")), instructions="Say a.\nOr b."
@@ -56,3 +56,10 @@ def test_tasks_come_and_go() -> None:
     one, other = config(a=TASK, b=TASK), config(b=TASK, c=TASK)
     found = differences(release_from_config(one), release_from_config(other))
     assert [(item.task, item.kind) for item in found] == [("a", "gone"), ("b", "same"), ("c", "new")]
+
+
+def test_another_intent_classifier_is_told() -> None:
+    before = release_from_config(config(t=TASK))
+    after = msgspec.structs.replace(before, intents="a" * 64)
+    assert intents_difference(before, before) == ""
+    assert intents_difference(before, after).endswith("none → aaaaaaaaaaaa")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -215,3 +216,15 @@ def test_verdicts_are_for_their_owner_only(tmp_path: Path, name: str) -> None:
 def test_ids_that_are_none_touch_no_file(tmp_path: Path) -> None:
     with pytest.raises(ReleaseError, match="is no id"):
         Verdicts(tmp_path).load("../..", "0" * 64)
+
+
+def test_two_that_find_a_change_at_once_are_both_heard(tmp_path: Path, name: str) -> None:
+    verdict = prove(name, tmp_path, config())
+    models = [f"model-{number}" for number in range(12)]
+
+    def lapse(model: str) -> bool:
+        return Verdicts(tmp_path).lapse(name, verdict, model=model, reason="another")
+
+    with ThreadPoolExecutor(6) as pool:
+        assert all(pool.map(lapse, models))
+    assert set(Verdicts(tmp_path).lapsed(name, verdict)) == set(models)

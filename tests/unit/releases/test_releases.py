@@ -1,5 +1,6 @@
 """A release is named by its content, refused when altered, unfit or unproven."""
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -106,3 +107,16 @@ def test_unknown_and_ambiguous_names(tmp_path: Path) -> None:
         Releases(tmp_path).find("x")
     with pytest.raises(ReleaseError, match=r"no \[tasks"):
         release_from_config(config(tasks={}))
+
+
+def test_a_process_that_died_while_it_wrote_stops_nobody(tmp_path: Path) -> None:
+    releases = Releases(tmp_path)
+    release = release_from_config(config())
+    left = releases.folder / f".{release.id}.{os.getpid()}"
+    left.mkdir(parents=True)
+    (left / "release.json").write_text("half")
+    name, new = releases.save(release)
+    assert new
+    assert releases.load(name) == release
+    assert not left.exists()
+    assert {oct(path.stat().st_mode & 0o777) for path in (releases.folder / name).iterdir()} == {"0o600"}

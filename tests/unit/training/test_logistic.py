@@ -11,7 +11,7 @@ from smallfirst.classify.calibrated import Calibrated, logit
 from smallfirst.training.logistic import fit_calibrated, fit_curve, folds
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.floats(-50, 50), st.floats(0, 1)), min_size=2, max_size=200),
     st.lists(st.floats(-100, 100), min_size=2, max_size=20),

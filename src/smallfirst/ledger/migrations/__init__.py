@@ -2,8 +2,12 @@
 file.
 """
 
-from smallfirst.ledger.migrations import m001_initial, m002_learning
+from smallfirst.ledger.migrations import m001_initial, m002_learning, m003_answered_as
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (m001_initial.STATEMENTS, m002_learning.STATEMENTS)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    m001_initial.STATEMENTS,
+    m002_learning.STATEMENTS,
+    m003_answered_as.STATEMENTS,
+)
 
 __all__ = ["MIGRATIONS"]

@@ -155,7 +155,7 @@ def test_what_is_to_be_expected_comes_from_the_verdict_or_is_the_margin() -> Non
 
 def test_what_a_verdict_measures_bounds_the_truth_at_every_level() -> None:
     chance = np.random.default_rng(1)
-    samples = (chance.random((400, 300)) > 0.15).astype(float)
+    samples = (chance.random((200, 300)) > 0.15).astype(float)
     bounds = [dict(found.bounds) for scores in samples if (found := measured(scores)) is not None]
     for level in (0.3, 0.1):
         broken = np.mean([each[level] < 0.15 for each in bounds])
@@ -199,7 +199,7 @@ def test_a_mean_that_is_known_from_a_sample_is_tested_at_every_value_that_it_may
     """The truth of sample and stream is one: alarms are rare, although half of the samples say too little, and a drop is found."""
     chance = np.random.default_rng(11)
     false, found = 0, []
-    for _ in range(20):
+    for _ in range(10):
         expected = expectation(measured((chance.random(400) >= 0.15).astype(float)), 0.05)
         same, worse = TaskWatch("t", RULE, expected), TaskWatch("t", RULE, expected)
         for x in chance.random(500):
