@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from rich.markup import escape
 
 from smallfirst.cli.eval_asking import ask, confirm, hand_out, say_left_out, tell, write_page
 from smallfirst.cli.eval_shown import show_compared, show_inspected
-from smallfirst.cli.state import CONFIG, JSON, STATE, minute, state_of
+from smallfirst.cli.state import CONFIG, JSON, STATE, home_of, minute, state_of
 from smallfirst.cli.table import Table, print_list
 from smallfirst.user import user_name
 
@@ -77,7 +76,7 @@ def eval_(
     from smallfirst.evals.slices import check_fields
     from smallfirst.evals.store import Runs
 
-    home = _home(config)
+    home = home_of(config)
     if resume:
         store = Runs(home.state).open(resume)
         told = store.manifest()
@@ -174,7 +173,7 @@ def show(
     from smallfirst.evals.runner import read_run
     from smallfirst.evals.store import Runs
 
-    home = _home(config)
+    home = home_of(config)
     store = Runs(home.state).open(run)
     examples = store.examples()
     found = read_run(store, examples)
@@ -208,7 +207,7 @@ def compare(
     from smallfirst.evals.runner import read_run
     from smallfirst.evals.store import Runs
 
-    home = _home(config)
+    home = home_of(config)
     sides = []
     for name in (one, two):
         store = Runs(home.state).open(name)
@@ -242,15 +241,6 @@ def outcomes(
         typer.echo(msgspec.json.encode({"rows": len(rows), "out": str(out)}).decode())
         return
     Console().print(f"{out}: {len(rows):,} rows", highlight=False)
-
-
-def _home(config: Path | None) -> Home:
-    from smallfirst.config import find, load
-    from smallfirst.evals.session import Home
-
-    path = find(config)
-    loaded = load(path)
-    return Home(loaded, (path.parent / loaded.storage.path).resolve(), path.parent, os.environ)
 
 
 def _report(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from smallfirst.cli.state import CONFIG, JSON, utc
+from smallfirst.cli.state import CONFIG, JSON, home_of, utc
 from smallfirst.cli.table import Table
 from smallfirst.cli.verb import Verb
 from smallfirst.user import user_name
@@ -59,10 +58,10 @@ def judge(
     as_json: bool = JSON,
 ) -> None:
     """Compare a release with what is live and with the frontier alone. Exit status: 0 pass, 3 fail, 4 not enough evidence."""
-    from smallfirst.cli.release import newest
     from smallfirst.gate.gate import Wish
+    from smallfirst.releases import Releases
 
-    home = _home(config)
+    home = home_of(config)
     wish = Wish(
         task=task,
         plan_only=plan,
@@ -70,7 +69,7 @@ def judge(
         concurrency=concurrency,
         max_nusd=None if max_usd is None else int(Decimal(str(max_usd)) * 10**9),
     )
-    found = _judged(home, candidate or newest(home.state), wish, quiet=as_json)
+    found = _judged(home, candidate or Releases(home.state).newest(), wish, quiet=as_json)
     if found is None:
         typer.echo("stopped; what was answered is kept, and the same command goes on", err=True)
         raise typer.Exit(_INTERRUPTED)
@@ -92,12 +91,14 @@ def show(
     as_json: bool = JSON,
 ) -> None:
     """A verdict that was reached. Exit status as when it was."""
-    from smallfirst.cli.release import newest
     from smallfirst.errors import ReleaseError
     from smallfirst.releases import Releases, Verdicts
 
-    home = _home(config)
-    name, verdicts = Releases(home.state).find(candidate or newest(home.state)), Verdicts(home.state)
+    home = home_of(config)
+    name, verdicts = (
+        Releases(home.state).find(candidate or Releases(home.state).newest()),
+        Verdicts(home.state),
+    )
     names = [verdicts.find(name, verdict)] if verdict else verdicts.ids(name)
     if not names:
         raise ReleaseError(f"release {name[:12]} has no verdict; `smallfirst gate {name[:12]}` reaches one")
@@ -123,7 +124,7 @@ def approve(
     """Approve a passing verdict, as one of `gate.approvers` who did not build the release."""
     from smallfirst.gate.approval import approve
 
-    approval = approve(_home(config), candidate, by=user_name(), verdict=verdict)
+    approval = approve(home_of(config), candidate, by=user_name(), verdict=verdict)
     if as_json:
         typer.echo(msgspec.json.encode(approval).decode())
         return
@@ -141,7 +142,7 @@ def reads(
     from smallfirst.gate.reads import Reads
     from smallfirst.statistics import spending
 
-    home = _home(config)
+    home = home_of(config)
     wanted = home.config.tasks[task].gate.dataset if task in home.config.tasks else "newest"
     dataset = Datasets(home.state).open(wanted, task=task)
     alpha, seal = home.config.gate.alpha, dataset.manifest.seal
@@ -177,15 +178,6 @@ def _reads_table(made: list[dict[str, Any]]) -> Table:
         spent = f"{one['alpha']:.4g}"
         table.add_row(str(one["read"]), spent, one["release"][:12], one["comparator"][:12], escape(one["by"]))
     return table
-
-
-def _home(config: Path | None) -> Home:
-    from smallfirst.config import find, load
-    from smallfirst.evals.session import Home
-
-    path = find(config)
-    loaded = load(path)
-    return Home(loaded, (path.parent / loaded.storage.path).resolve(), path.parent, os.environ)
 
 
 def _judged(home: Home, candidate: str, wish: Wish, *, quiet: bool) -> Found | None:

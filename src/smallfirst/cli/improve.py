@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from decimal import Decimal
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from smallfirst.cli.progress import progress_bar
-from smallfirst.cli.state import CONFIG, JSON
+from smallfirst.cli.state import CONFIG, JSON, home_of
 from smallfirst.cli.table import Table
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def improve(
     from smallfirst.cli.release_moves import shares
     from smallfirst.improve.improver import Asked
 
-    home = _home(config)
+    home = home_of(config)
     asked = Asked(
         task=task,
         dataset=dataset,
@@ -111,7 +110,7 @@ def _watch(config: Path | None, asked: Asked, every_s: float, *, as_json: bool) 
     last = ""
     while True:
         try:
-            record = _run(_home(config), asked, fresh=False, shown=not as_json)
+            record = _run(home_of(config), asked, fresh=False, shown=not as_json)
         except SmallfirstError as error:
             typer.echo(f"{asked.task}: {error}", err=True)
         else:
@@ -171,12 +170,3 @@ def _seconds(text: str) -> float:
     if text[:-1].isdigit() and text[-1:] in _UNITS_S and int(text[:-1]):
         return float(int(text[:-1]) * _UNITS_S[text[-1]])
     raise ConfigError(f"expected how often as 1d, 12h, 30m, not {text!r}", path="--every")
-
-
-def _home(config: Path | None) -> Home:
-    from smallfirst.config import find, load
-    from smallfirst.evals.session import Home
-
-    path = find(config)
-    loaded = load(path)
-    return Home(loaded, (path.parent / loaded.storage.path).resolve(), path.parent, os.environ)

@@ -14,11 +14,10 @@ from rich.table import Column
 
 from smallfirst.cli.release_diff import diff
 from smallfirst.cli.release_moves import channels, percent, promote, rollback, told
-from smallfirst.cli.state import minute
+from smallfirst.cli.state import load_config, minute
 from smallfirst.cli.table import Table
 
 if TYPE_CHECKING:
-    from smallfirst.config import Config
     from smallfirst.releases import Channels
 
 app = typer.Typer(
@@ -199,26 +198,6 @@ app.command()(diff)
 app.command()(promote)
 app.command()(rollback)
 app.command()(channels)
-
-
-def newest(state: Path) -> str:
-    """The id of the release that was built last. Raises `ReleaseError` where there is none."""
-    from smallfirst.errors import ReleaseError
-    from smallfirst.releases import Releases
-
-    listed = Releases(state).list()
-    if not listed:
-        raise ReleaseError("there is no release yet; `smallfirst release build` makes one")
-    return listed[0].id
-
-
-def load_config(config: Path | None) -> tuple[Config, Path]:
-    """The configuration, and its state directory."""
-    from smallfirst.config import find, load
-
-    path = find(config)
-    loaded = load(path)
-    return loaded, (path.parent / loaded.storage.path).resolve()
 
 
 def _contract(contract: object) -> str:

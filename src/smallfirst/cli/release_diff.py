@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from smallfirst.cli.state import CONFIG, JSON
+from smallfirst.cli.state import CONFIG, JSON, load_config
 from smallfirst.money import format_usd
 
 if TYPE_CHECKING:
@@ -45,13 +45,12 @@ def diff(
 
     Calls can be decided again where their task keeps bodies.
     """
-    from smallfirst.cli.release import load_config, newest
-    from smallfirst.releases import read_live
+    from smallfirst.releases import Releases, read_live
     from smallfirst.releases.difference import differences, intents_difference
 
     loaded, state = load_config(config)
     if not other:
-        one, other = read_live(state).release, one or newest(state)
+        one, other = read_live(state).release, one or Releases(state).newest()
     before, after = (_Named(name, loaded, state) for name in (one, other))
     found = [item for item in differences(before.release, after.release) if task in ("", item.task)]
     intents = intents_difference(before.release, after.release)

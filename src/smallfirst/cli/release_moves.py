@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from smallfirst.cli.state import CONFIG, JSON, minute, state_of
+from smallfirst.cli.state import CONFIG, JSON, load_config, minute, state_of
 from smallfirst.cli.table import Table
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ def promote(
 
     It needs a passing verdict against what is live. A running gateway takes it up within a second.
     """
-    from smallfirst.cli.release import load_config, newest
     from smallfirst.errors import ConfigError
     from smallfirst.releases import BASELINE, Releases
     from smallfirst.releases.promotion import Promoter, Promotion
@@ -55,7 +54,7 @@ def promote(
     if canary and shadow:
         raise ConfigError("give --canary or --shadow, not both: a shadow may become a canary later")
     loaded, state = load_config(config)
-    name = BASELINE if release == BASELINE else Releases(state).find(release or newest(state))
+    name = BASELINE if release == BASELINE else Releases(state).find(release or Releases(state).newest())
     how = Promotion(
         stages=shares(canary, option="--canary") if canary else (),
         shadow=shares(shadow, option="--shadow", most=1)[0] if shadow else None,
@@ -80,7 +79,6 @@ def rollback(
 
     The kill switch: it asks for no proof, and every running gateway follows within a second.
     """
-    from smallfirst.cli.release import load_config
     from smallfirst.releases.promotion import roll_back
 
     if state is not None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from smallfirst.errors import ConfigError
+
+if TYPE_CHECKING:
+    from smallfirst.config import Config
+    from smallfirst.evals.session import Home
 
 _DEFAULT = ".smallfirst"
 
@@ -35,6 +41,24 @@ def state_of(state: Path | None, config: Path | None) -> Path:
             raise
         return Path(_DEFAULT)
     return (path.parent / load(path).storage.path).resolve()
+
+
+def load_config(config: Path | None) -> tuple[Config, Path]:
+    """The configuration, and its state directory."""
+    from smallfirst.config import find, load
+
+    path = find(config)
+    loaded = load(path)
+    return loaded, (path.parent / loaded.storage.path).resolve()
+
+
+def home_of(config: Path | None) -> Home:
+    """What evaluations and gates need: the configuration, its folder, its state directory, and the environment."""
+    from smallfirst.config import find
+    from smallfirst.evals.session import Home
+
+    loaded, state = load_config(config)
+    return Home(loaded, state, find(config).parent, os.environ)
 
 
 def moment(text: str, *, option: str) -> datetime.datetime:

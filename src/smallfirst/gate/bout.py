@@ -24,11 +24,11 @@ from smallfirst.gate.answers import (
 from smallfirst.gate.asking import Asking
 from smallfirst.gate.judged import Labels, judge_corrected, labels_of, why_not
 from smallfirst.gate.judging import Judgement, Rule, judge
-from smallfirst.gate.plan import SCREEN_ALPHA, Plan, prospects
+from smallfirst.gate.plan import SCREEN_ALPHA, Plan, prospects, restated
 from smallfirst.gate.probes import probe_set, probed_rungs
 from smallfirst.gate.reads import Read, Reads
 from smallfirst.gate.subject import CANDIDATE, Subject
-from smallfirst.releases.verdict import Against, Comparison, Finding, Fingerprint, TaskVerdict
+from smallfirst.releases.verdict import Against, Finding, Fingerprint, TaskVerdict
 from smallfirst.scoring import is_judged
 from smallfirst.statistics import spending
 from smallfirst.statistics.noninferiority import Sample, sample_of
@@ -133,19 +133,8 @@ class Bout:
     def _early(self, finding: Finding, plan: Plan, why: str) -> TaskVerdict:
         """What calibration says, as the verdict: no read was spent."""
         assert self._calibrated is not None
-        needed = {(one.against, one.slice): one.needed for one in plan.prospects}
-
-        def restated(one: Comparison) -> Comparison:
-            if one.finding == "fail" and not self._unheard:
-                return one
-            least = needed.get((one.against, one.slice))
-            return msgspec.structs.replace(one, finding="not-enough-evidence", examples_needed=least)
-
-        said = msgspec.structs.replace(
-            self._calibrated,
-            finding=finding,
-            comparisons=tuple(restated(one) for one in self._calibrated.comparisons),
-        )
+        comparisons = restated(self._calibrated.comparisons, plan, fails=not self._unheard)
+        said = msgspec.structs.replace(self._calibrated, finding=finding, comparisons=comparisons)
         how = "" if self._unheard else " (--anyway reads it)"
         note = f"{why}; these figures are from calibration and the held-out part was not read{how}"
         return self._verdict(said, read=0, notes=(note, *said.notes))

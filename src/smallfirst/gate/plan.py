@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from smallfirst.gate.judging import Rows, Rule
-from smallfirst.releases.verdict import Against
+from smallfirst.releases.verdict import Against, Comparison
 from smallfirst.statistics import noninferiority, power
 from smallfirst.statistics.noninferiority import Sample, sample_of
 
@@ -79,6 +79,21 @@ def prospects(
         ]
         found += [_prospect(seen, against, whole, rule) for whole in wholes]
     return tuple(found)
+
+
+def restated(
+    calibrated: Sequence[Comparison], plan: Plan, *, fails: bool = True
+) -> tuple[Comparison, ...]:
+    """What calibration showed, as a verdict says it without a read: nothing of it is a pass, and only where `fails` is it a fail."""
+    needed = {(one.against, one.slice): one.needed for one in plan.prospects}
+    return tuple(
+        one
+        if fails and one.finding == "fail"
+        else msgspec.structs.replace(
+            one, finding="not-enough-evidence", examples_needed=needed.get((one.against, one.slice))
+        )
+        for one in calibrated
+    )
 
 
 def _prospect(seen: Sample, against: Against, whole: tuple[str, float, int], rule: Rule) -> Prospect:

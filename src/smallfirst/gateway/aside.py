@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -23,16 +23,15 @@ from smallfirst.gateway.aside_draw import EXPLORE, SHADOW, Drawn, Purpose, draw
 from smallfirst.gateway.aside_labels import Answers, LateLabels
 from smallfirst.gateway.aside_scores import Scores, Unscored
 from smallfirst.gateway.chosen import Chosen
+from smallfirst.gateway.draft import Draft
 from smallfirst.gateway.evidence import Evidence
 from smallfirst.gateway.metrics import Metrics
+from smallfirst.gateway.running import Running
 from smallfirst.ledger import Ledger
 from smallfirst.ledger.erasure import now_ms
 from smallfirst.ledger.records import Attempt, Outcome
 from smallfirst.models.reply import LiveReply
 from smallfirst.wire.incoming import Incoming
-
-if TYPE_CHECKING:
-    from smallfirst.gateway.hand import CallInHand
 
 _log = logging.getLogger(__name__)
 _ANSWERED = ("ok", "unmet")
@@ -66,19 +65,24 @@ class Aside:
         """Calls that are to be answered again and are not yet."""
         return self._waiting.qsize() + self.at_work
 
-    def draw(self, call: CallInHand, chosen: Chosen, incoming: Incoming) -> Drawn | None:
+    def draw(self, running: Running, draft: Draft, chosen: Chosen, incoming: Incoming) -> Drawn | None:
         """Draws for a call that has arrived, and notes in its decision what it was drawn for."""
-        running = call.running
         task = running.config.tasks.get(chosen.policy.task)
         if task is None:
             return None
         drawn = draw(chosen, incoming, task.rollout, shadow=running.shadow)
         if drawn is not None:
-            call.draft.decision |= drawn.record(chosen)
+            draft.decision |= drawn.record(chosen)
         return drawn
 
     def follow(
-        self, call: CallInHand, chosen: Chosen, incoming: Incoming, answer: Answer, drawn: Drawn | None
+        self,
+        running: Running,
+        draft: Draft,
+        chosen: Chosen,
+        incoming: Incoming,
+        answer: Answer,
+        drawn: Drawn | None,
     ) -> None:
         """Takes up a call whose client has its whole answer. Never waits, and leaves out what finds no room."""
         record = answer.attempting.record
@@ -87,7 +91,7 @@ class Aside:
         if self._stopped:
             self._counts.left_out("shutdown")
             return
-        job = _job(call, chosen, incoming, answer, drawn)
+        job = _job(running, draft, chosen, incoming, answer, drawn)
         if sum(len(said.text or "") for said in job.known) > limits.ASIDE_BODY_BYTES:
             self._counts.left_out("too_long")
             return
@@ -211,8 +215,9 @@ class Aside:
             self._counts.scored(purpose, answers.policies[purpose].task)
 
 
-def _job(call: CallInHand, chosen: Chosen, incoming: Incoming, answer: Answer, drawn: Drawn) -> _Job:
-    draft = call.draft
+def _job(
+    running: Running, draft: Draft, chosen: Chosen, incoming: Incoming, answer: Answer, drawn: Drawn
+) -> _Job:
     side = Side(
         policy=chosen.policy,
         policy_hash=chosen.policy_hash,
@@ -221,7 +226,7 @@ def _job(call: CallInHand, chosen: Chosen, incoming: Incoming, answer: Answer, d
         router=chosen.router,
     )
     asked = Asked(
-        running=call.running,
+        running=running,
         incoming=incoming,
         call=draft.id,
         tenant=draft.tenant,

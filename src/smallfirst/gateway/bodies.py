@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from smallfirst import limits
 from smallfirst.config.schema import Config
 from smallfirst.gateway.draft import Draft
 from smallfirst.ledger.records import REDACTED, Bodies
-from smallfirst.wire.incoming import Incoming
-
-if TYPE_CHECKING:
-    from smallfirst.gateway.hand import CallInHand
 
 
-def keeps_bodies(call: CallInHand) -> bool:
+def keeps_bodies(config: Config, draft: Draft) -> bool:
     """Whether this call's task keeps what was asked and answered."""
-    task = call.running.config.tasks.get(call.draft.task)
+    task = config.tasks.get(draft.task)
     return task is not None and task.keep_bodies
 
 
-def keep_bodies(call: CallInHand, incoming: Incoming, answer: bytes) -> None:
-    """Appends the bodies of a call whose task keeps them; too long ones are left out, not cut."""
-    bodies = bodies_of(call.running.config, call.draft, incoming.data, answer)
-    if bodies is not None:
-        call.desk.ledger.journal.append(bodies)
-
-
 def bodies_of(config: Config, draft: Draft, request: bytes, answer: bytes) -> Bodies | None:
-    """What is kept of a call's bodies, redacted; None where nothing is."""
+    """What is kept of a call's bodies, redacted; None where nothing is: too long ones are left out, not cut."""
     task = config.tasks.get(draft.task)
     if task is None or not task.keep_bodies:
         return None

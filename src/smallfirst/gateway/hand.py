@@ -10,6 +10,7 @@ from smallfirst.answering.attempt import Clock
 from smallfirst.errors import CallError, LedgerUnavailable, Overloaded, UpstreamError
 from smallfirst.gateway.account import CallAccount
 from smallfirst.gateway.aside import Aside
+from smallfirst.gateway.bodies import bodies_of
 from smallfirst.gateway.client import Client, ClientGone
 from smallfirst.gateway.draft import Draft
 from smallfirst.gateway.evidence import Evidence
@@ -73,6 +74,12 @@ class CallInHand:
             history=self.running.history,
             clock=self.clock,
         )
+
+    def keep_bodies(self, request: bytes, answer: bytes) -> None:
+        """Keeps what was asked and answered, where the call's task says so."""
+        bodies = bodies_of(self.running.config, self.draft, request, answer)
+        if bodies is not None:
+            self.desk.ledger.journal.append(bodies)
 
     def settle(self, status: CallStatus, http_status: int, error: str = "") -> None:
         """Writes the call's one settlement, before its last byte goes out."""

@@ -10,7 +10,7 @@ import msgspec
 from smallfirst.answering.climb import Answer
 from smallfirst.answering.decide import Decision
 from smallfirst.gateway import headers
-from smallfirst.gateway.bodies import keep_bodies, keeps_bodies
+from smallfirst.gateway.bodies import keeps_bodies
 from smallfirst.gateway.chosen import Chosen
 from smallfirst.gateway.client import Client
 from smallfirst.gateway.hand import CallInHand, Desk
@@ -36,7 +36,7 @@ async def _answer(call: CallInHand, route: Route) -> None:
     incoming = Incoming(route, await call.body())
     chosen = await choose(call, incoming, caller)
     _remember(call, incoming, chosen)
-    drawn = call.desk.aside.draw(call, chosen, incoming)
+    drawn = call.desk.aside.draw(call.running, call.draft, chosen, incoming)
     account = call.account(caller, chosen.policy.task)
     call.client.watch()
     decided = (
@@ -44,7 +44,7 @@ async def _answer(call: CallInHand, route: Route) -> None:
     )
     decision = decided.decision
     _decided(call, decision)
-    keep_text = keeps_bodies(call) or drawn is not None
+    keep_text = keeps_bodies(call.running.config, call.draft) or drawn is not None
     answer = await call.running.answerer.answer(
         incoming, chosen.policy, decision, account=account, clock=call.clock, keep_text=keep_text
     )
@@ -54,7 +54,7 @@ async def _answer(call: CallInHand, route: Route) -> None:
         await _release_stream(call, incoming, answer, decision)
     else:
         await _release_whole(call, incoming, answer, decision)
-    call.desk.aside.follow(call, chosen, incoming, answer, drawn)
+    call.desk.aside.follow(call.running, call.draft, chosen, incoming, answer, drawn)
 
 
 def _remember(call: CallInHand, incoming: Incoming, chosen: Chosen) -> None:
@@ -93,7 +93,7 @@ async def _release_whole(call: CallInHand, incoming: Incoming, answer: Answer, d
     body = whole_body(reply, incoming.dialect, _shown_model(incoming, answer))
     told = headers.answer_headers(call.draft, answer, call.client, decision)
     told.append((b"content-type", b"application/json"))
-    keep_bodies(call, incoming, reply.data)
+    call.keep_bodies(incoming.data, reply.data)
     call.settle("ok", 200)
     await call.client.answer(200, told, body)
 
@@ -113,7 +113,7 @@ async def _release_stream(call: CallInHand, incoming: Incoming, answer: Answer, 
 
     def settle(status: CallStatus, error: str) -> None:
         call.draft.answer_chars = live.peek.chars
-        keep_bodies(call, incoming, msgspec.json.encode({"text": "".join(live.peek.text_parts)}))
+        call.keep_bodies(incoming.data, msgspec.json.encode({"text": "".join(live.peek.text_parts)}))
         if status == "ok":
             call.settle("ok", 200)
         elif error in ("client_gone", "shutdown"):

@@ -206,6 +206,13 @@ class Releases:
         """Where the release of this id came from."""
         return msgspec.json.decode((self.folder / name / "built.json").read_bytes(), type=Built)
 
+    def newest(self) -> str:
+        """The id of the release that was built last. Raises `ReleaseError` where there is none."""
+        listed = self.list()
+        if not listed:
+            raise ReleaseError("there is no release yet; `smallfirst release build` makes one")
+        return listed[0].id
+
     def _names(self) -> list[str]:
         if not self.folder.is_dir():
             return []

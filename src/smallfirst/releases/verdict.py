@@ -18,6 +18,8 @@ from smallfirst.releases.policy import canonical
 
 Finding = Literal["pass", "fail", "not-enough-evidence"]
 Against = Literal["live", "frontier"]
+INTENTS = "intents"
+"""The "slice" of a comparison of intent classifiers; slices of answers are "field=value"."""
 
 
 class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,7 +30,8 @@ class Comparison(_Strict, frozen=True, kw_only=True):
     """A candidate's policy beside another on the same examples: a task, or one slice of it.
 
     `loss` is the mean of score(other) − score(candidate); `low` and `high` its cluster-robust 95 % interval, for reports; `bound` its
-    one-sided upper bound at confidence 1 − `alpha`, from which the finding follows.
+    one-sided upper bound at confidence 1 − `alpha`, from which the finding follows. Of classifiers (slice `INTENTS`) a score is the share of
+    the examples that are not taken for another task; with the frontier alone nothing is taken for any.
     """
 
     against: Against
@@ -43,7 +46,7 @@ class Comparison(_Strict, frozen=True, kw_only=True):
     bound: float
     margin: float
     alpha: float
-    slice: str = ""  # "channel=email"; empty: the whole task
+    slice: str = ""  # "channel=email"; empty: the whole task; `INTENTS`: which task its calls are taken for
     examples_needed: int | None = (
         None  # in all, for a pass to be expected; None where none would do, or none are needed
     )
@@ -90,7 +93,7 @@ class TaskVerdict(_Strict, frozen=True, kw_only=True):
     policy: str  # hashes of the policies that were compared
     live_policy: str
     rule: str  # hash of the rule by which: `rule_hash`
-    unchanged: bool = False  # the candidate's policy is the live one: nothing to compare
+    unchanged: bool = False  # the candidate's policy is the live one: nothing to compare but what takes calls for it
     dataset: str = ""
     scorer: str = ""
     read: int = 0

@@ -62,7 +62,7 @@ def fit_router(examples: Sequence[Example], wanted: Wanted, source: Source, prog
     train_rows, calibration_rows = split(examples, wanted)
     if len(train_rows) < _LEAST_TRAIN:
         raise ConfigError(
-            f"{len(examples)} examples leave {len(train_rows)} to fit on; at least {_LEAST_TRAIN} are needed there"
+            f"{len(examples)} examples leave {len(train_rows)} to fit on; at least {_LEAST_TRAIN} are needed there, and hundreds to show a bound"
         )
     read = read_examples(examples, wanted.ladder, source, progress)
     train, calibration = read.part(train_rows), read.part(calibration_rows)
