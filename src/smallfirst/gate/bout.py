@@ -23,11 +23,12 @@ from smallfirst.gate.answers import (
 )
 from smallfirst.gate.asking import Asking
 from smallfirst.gate.judged import Labels, judge_corrected, labels_of, why_not
-from smallfirst.gate.judging import Judgement, Rule, judge
+from smallfirst.gate.judging import Judgement, Rule, also, judge
 from smallfirst.gate.plan import SCREEN_ALPHA, Plan, prospects, restated
 from smallfirst.gate.probes import probe_set, probed_rungs
 from smallfirst.gate.reads import Read, Reads
 from smallfirst.gate.subject import CANDIDATE, Subject
+from smallfirst.gate.taken import Taking
 from smallfirst.releases.verdict import Against, Finding, Fingerprint, TaskVerdict
 from smallfirst.scoring import is_judged
 from smallfirst.statistics import spending
@@ -47,7 +48,13 @@ class Bout:
         self._calibrated: Judgement | None = None
         self._labels: dict[Against, Labels] = {}
         self._unheard = ""  # why a judge's word does not count
+        intents = subject.intents
+        self._taking = None if intents is None else Taking(intents, subject.task, home)
         self._calibration: list[Example] = []
+
+    @property
+    def task(self) -> str:
+        return self._subject.task
 
     @property
     def unheard(self) -> TaskVerdict | None:
@@ -77,23 +84,22 @@ class Bout:
         self._calibrated = judge(rows, evidence.candidate, evidence.others, screen)
         heldout = subject.dataset.manifest.parts["heldout"]
         values = {**heldout.slices, LABEL: heldout.labels}
+        slice_rows = {
+            f"{field}={value}": count
+            for field in subject.gate.slices
+            for value, count in values.get(field, {}).items()
+        }
+        coming = prospects(rows, losses, rule, heldout=heldout.rows, slice_rows=slice_rows)
+        if self._taking is not None:
+            coming += await self._taking.plan(self._calibration, rule, heldout=heldout.rows)
+            self._calibrated = also(self._calibrated, self._taking.calibrated)
         return Plan(
             task=subject.task,
             read=read.number,
             alpha=read.alpha,
             claimed=read.claimed,
             power=rule.power,
-            prospects=prospects(
-                rows,
-                losses,
-                rule,
-                heldout=heldout.rows,
-                slice_rows={
-                    f"{field}={value}": count
-                    for field in subject.gate.slices
-                    for value, count in values.get(field, {}).items()
-                },
-            ),
+            prospects=coming,
         )
 
     async def judge(self, plan: Plan, *, anyway: bool, told: Mapping[str, Any]) -> TaskVerdict:
@@ -103,13 +109,9 @@ class Bout:
         """
         if self._unheard:  # no read would make it evidence
             return self._early("not-enough-evidence", plan, self._unheard)
-        if not plan.claimed and not anyway:
-            if plan.worse is not None:
-                return self._early("fail", plan, "calibration shows already that it is worse")
-            if plan.hopeless is not None:
-                return self._early(
-                    "not-enough-evidence", plan, "there are too few held-out examples for any candidate"
-                )
+        if plan.early is not None and not anyway:
+            finding, why = plan.early
+            return self._early(finding, plan, why)
         subject, spent = self._subject, []
 
         def record(more: Mapping[str, Any]) -> None:
@@ -126,6 +128,8 @@ class Bout:
             said = judge_corrected(*sides, labels=self._labels)
         else:
             said = judge(*sides, expected=self._expected)
+        if self._taking is not None:
+            said = also(said, await self._taking.judge(examples, self._rule(read)))
         await self._mark(found)
         verdict = self._verdict(said, read=read.number, notes=said.notes)
         return msgspec.structs.replace(verdict, disagreement=await self._disagreement(found, rows.groups))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -21,6 +21,7 @@ from smallfirst.gate.judging import worst
 from smallfirst.gate.plan import Plan
 from smallfirst.gate.reads import Reads
 from smallfirst.gate.subject import Case, open_case
+from smallfirst.gate.taken_bout import TakenBout
 from smallfirst.ledger import Notes
 from smallfirst.releases import Verdicts
 from smallfirst.releases.verdict import Fingerprint, TaskVerdict, Verdict
@@ -73,16 +74,12 @@ class Gate:
         case, plans = self.case, []
         tasks = [self._unchanged(task) for task in case.unchanged]
         marks: dict[str, Fingerprint] = {}
-        if case.proof is not None and case.unchanged:
+        if case.proof is not None and (case.unchanged or case.taken):
             marks.update(case.proof.verdict.fingerprints)
-        simulated: set[str] = set()
         async with contextlib.AsyncExitStack() as stack:
             notes = stack.enter_context(Notes(self._home.state))
             bench = await self._bench(stack) if case.subjects else None
-            for subject in case.subjects:
-                assert bench is not None
-                simulated |= bench.simulated & {model for arm in subject.arms for model in arm.models}
-                bout = Bout(subject, self._asking(bench, notes, stop), self._home)
+            for bout in self._bouts(bench, notes, stop):
                 if bout.unheard is not None:
                     tasks.append(bout.unheard)
                     continue
@@ -90,22 +87,40 @@ class Gate:
                 self._planned(plans[-1])
                 if not self._wish.plan_only:
                     tasks.append(
-                        await bout.judge(plans[-1], anyway=self._wish.anyway, told=self._about(subject.task))
+                        await bout.judge(plans[-1], anyway=self._wish.anyway, told=self._about(bout.task))
                     )
                     marks.update(bout.fingerprints)
             if self._wish.plan_only:
                 return Found(verdict=None, plans=tuple(plans))
-            verdict = self._verdict(tasks, marks, simulated)
+            verdict = self._verdict(tasks, marks, self._simulated(bench))
             if self._wish.task:
                 return Found(verdict=verdict, plans=tuple(plans))
             name = self._verdicts.save(verdict, key=self._key)
             notes.event("verdict", {"release": case.candidate, "verdict": name, "finding": verdict.finding})
         return Found(verdict=self._verdicts.load(case.candidate, name), plans=tuple(plans), saved=True)
 
+    def _bouts(
+        self, bench: Bench | None, notes: Notes, stop: Callable[[], bool]
+    ) -> Iterator[Bout | TakenBout]:
+        """One for each task that has something to compare; those that ask nobody last."""
+        for subject in self.case.subjects:
+            assert bench is not None
+            yield Bout(subject, self._asking(bench, notes, stop), self._home)
+        for taken in self.case.taken:
+            yield TakenBout(taken, self._home)
+
+    def _simulated(self, bench: Bench | None) -> set[str]:
+        if bench is None:
+            return set()
+        return bench.simulated & {
+            model for one in self.case.subjects for arm in one.arms for model in arm.models
+        }
+
     def _known(self) -> Verdict | None:
         """The verdict on these very comparisons, where it is there and counts; made anew it would be the same."""
         case = self.case
-        if not case.subjects and case.candidate == case.comparator and case.proof is not None:
+        compared = case.subjects or case.taken
+        if not compared and case.candidate == case.comparator and case.proof is not None:
             return case.proof.verdict  # what is live is proven: saying so again would be no evidence
         wanted = {
             task: (case.release.policies[task].hash, case.rule_hashes[task], "", "", 0)
@@ -117,6 +132,15 @@ class Gate:
                 return None
             policy = one.candidate.policy.hash
             wanted[one.task] = (policy, one.rule_hash, one.dataset.id, one.scored_by, read.number)
+        for one in case.taken:
+            dataset, number = one.dataset, 0
+            if dataset is not None:
+                read = self._reads.of(dataset.manifest.seal, one.comparison, kin=one.kin)
+                if not read.claimed:
+                    return None
+                number = read.number
+            name = "" if dataset is None else dataset.id
+            wanted[one.policy.task] = (one.policy.hash, one.rule_hash, name, "", number)
         for name in self._verdicts.ids(case.candidate):
             found = self._verdicts.load(case.candidate, name)
             said = {

@@ -22,6 +22,11 @@ class Intents(msgspec.Struct, frozen=True, kw_only=True):
     live_path: Path | None
 
     @property
+    def compared(self) -> tuple[str, str]:
+        """Part of the name of a comparison."""
+        return self.candidate, self.live or ""
+
+    @property
     def caution(self) -> str:
         """What a verdict says of them beside what it found. Classifiers are fitted on files, of which no texts are kept."""
         beside = "no classifier" if self.live is None else f"classifier {self.live[:12]}"

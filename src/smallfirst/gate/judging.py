@@ -108,6 +108,12 @@ def judge(
     )
 
 
+def also(said: Judgement, more: Sequence[Comparison]) -> Judgement:
+    """With these comparisons beside: all must hold."""
+    finding = worst([said.finding, *(one.finding for one in more)])
+    return msgspec.structs.replace(said, finding=finding, comparisons=(*said.comparisons, *more))
+
+
 def worst(findings: Iterable[Finding]) -> Finding:
     """A fail is worse than too little evidence, which is worse than a pass."""
     found = set(findings)

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from smallfirst.gate.judging import Rows, Rule
-from smallfirst.releases.verdict import Against, Comparison
+from smallfirst.releases.verdict import Against, Comparison, Finding
 from smallfirst.statistics import noninferiority, power
 from smallfirst.statistics.noninferiority import Sample, sample_of
 
@@ -57,6 +57,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """The comparison that would hardly pass however good the candidate is."""
         least = min(self.prospects, key=lambda one: one.chance)
         return least if least.chance < LEAST_CHANCE else None
+
+
+    @property
+    def early(self) -> tuple[Finding, str] | None:
+        """What there is to find without a read, and why; None where a read may show more, or is paid for."""
+        if self.claimed:
+            return None
+        if self.worse is not None:
+            return "fail", "calibration shows already that it is worse"
+        if self.hopeless is not None:
+            return "not-enough-evidence", "there are too few held-out examples for any candidate"
+        return None
 
 
 def prospects(

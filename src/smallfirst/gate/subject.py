@@ -13,6 +13,7 @@ from smallfirst.errors import DatasetError, ReleaseError
 from smallfirst.evals.arm import Arm, frontier_arm, release_arm
 from smallfirst.evals.judging import JudgeAsk
 from smallfirst.evals.session import Home, scorer_of
+from smallfirst.gate.intents import Intents, intents_of
 from smallfirst.gate.reads import Reads
 from smallfirst.gate.unseen import check_unseen
 from smallfirst.releases import BASELINE, Policy, Release, Releases, Verdicts, read_live
@@ -43,6 +44,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     again: int = 0  # how often its evidence has lapsed: gathered anew, it is another comparison
     kin: frozenset[str] = frozenset()  # other seals whose reads are this one's: see `Reads.kin`
     cautions: tuple[str, ...] = ()  # what a verdict must say beside what it found
+    intents: Intents | None = None  # the classifiers that take its calls, where these are compared too
 
     @property
     def margin(self) -> float:
@@ -62,7 +64,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
         """The name of what is compared, on what, by what rule: the same is compared once."""
         others = sorted((against, arm.policy.hash) for against, arm in self.others.items())
         told = (self.task, self.candidate.policy.hash, others, self.dataset.id, self.scored_by)
-        return hashlib.sha256(canonical((*told, self.rule_hash, self.again))).hexdigest()
+        taken = () if self.intents is None else (self.intents.compared,)
+        return hashlib.sha256(canonical((*told, self.rule_hash, self.again, *taken))).hexdigest()
 
     @property
     def asked(self) -> str:
@@ -78,14 +81,35 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
         return self.scorer.id if self.measured is None else f"{self.scorer.id}+{self.measured.id[:12]}"
 
 
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """One task whose policy is unchanged, and whose calls another classifier takes. `dataset` is None where there is none to judge that on."""
+
+    policy: Policy
+    dataset: Dataset | None
+    intents: Intents
+    rule_hash: str
+    kin: frozenset[str] = frozenset()  # as in `Subject`
+    cautions: tuple[str, ...] = ()
+
+    @property
+    def comparison(self) -> str:
+        """As in `Subject`."""
+        assert self.dataset is not None
+        told = (self.policy.task, self.policy.margin, self.dataset.id, self.rule_hash)
+        return hashlib.sha256(canonical((*told, self.intents.compared))).hexdigest()
+
+
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """A candidate beside what is live. `unchanged` are the tasks whose policy is the live one, and proven by `proof` (or baseline)."""
+    """A candidate beside what is live. `unchanged` are the tasks whose policy is the live one, and proven by `proof` (or baseline); `taken` those
+    of which only that can be said.
+    """
 
     candidate: str
     release: Release
     comparator: str
     subjects: tuple[Subject, ...]
     unchanged: tuple[str, ...]
+    taken: tuple[Taken, ...]
     rule_hashes: dict[str, str]
     live_policies: dict[str, str]
     proof: Proof | None = None
@@ -101,35 +125,48 @@ def open_case(home: Home, prefix: str, *, task: str = "") -> Case:
     release = releases.load(name)
     if task and task not in release.policies:
         raise ReleaseError(f"release {name[:12]} has no task {task!r}; it has {', '.join(release.policies)}")
-    live = read_live(home.state).release
-    live_release = None if live == BASELINE else releases.load(live)
-    proof = None if live_release is None else _proof(home, live, live_release)
+    comparator, live = _live(home)
+    proof = None if live is None else _proof(home, comparator, live)
+    beside = None if live is None else (comparator, live)
+    intents = intents_of(home.state, name, release, beside, proven=proof is not None)
     again = _lapses(home, name)
-    subjects, unchanged = [], []
+    subjects, unchanged, taken = [], [], []
     policies: dict[str, Policy] = {}
     for each, policy in release.policies.items():
-        alone = baseline_policy(each, home.config)
-        has_live = live_release is not None and each in live_release.policies
-        policies[each] = live_release.policies[each] if live_release and has_live else alone
-        if policy.hash == policies[each].hash and _is_proven(proof, each, has_live=has_live):
+        has_live = live is not None and each in live.policies
+        policies[each] = live.policies[each] if live and has_live else baseline_policy(each, home.config)
+        judged = intents if intents is not None and each in intents.tasks else None
+        if policy.hash != policies[each].hash or not _is_proven(proof, each, has_live=has_live):
+            if task in ("", each):
+                mine = release_arm(release, each, name=CANDIDATE)
+                theirs = release_arm(live, each, name=LIVE) if live and has_live else None
+                subjects.append(_subject(home, mine, theirs, again=again.get(each, 0), intents=judged))
+        elif judged is None:
             unchanged.append(each)
         elif task in ("", each):
-            mine = release_arm(release, each, name=CANDIDATE)
-            theirs = release_arm(live_release, each, name=LIVE) if live_release and has_live else None
-            subjects.append(_subject(home, mine, theirs, again=again.get(each, 0)))
+            taken.append(_taken(home, policy, judged))
     return Case(
         candidate=name,
         release=release,
-        comparator=live,
+        comparator=comparator,
         subjects=tuple(subjects),
         unchanged=tuple(unchanged),
+        taken=tuple(taken),
         rule_hashes={each: task_rule_hash(home.config, each) for each in release.policies},
         live_policies={each: policy.hash for each, policy in policies.items()},
         proof=proof,
     )
 
 
-def _subject(home: Home, candidate: Arm, live: Arm | None, *, again: int) -> Subject:
+def _live(home: Home) -> tuple[str, Release | None]:
+    """What is live, by name; None in place of the baseline."""
+    name = read_live(home.state).release
+    return name, None if name == BASELINE else Releases(home.state).load(name)
+
+
+def _subject(
+    home: Home, candidate: Arm, live: Arm | None, *, again: int, intents: Intents | None
+) -> Subject:
     task, policy = candidate.policy.task, candidate.policy
     frontier = frontier_arm(task, home.config)
     others: dict[Against, Arm] = {}
@@ -139,13 +176,8 @@ def _subject(home: Home, candidate: Arm, live: Arm | None, *, again: int) -> Sub
         others["frontier"] = frontier
     gate = home.config.tasks[task].gate
     dataset = _dataset(Datasets(home.state), task, gate.dataset)
-    cautions = check_unseen(policy, dataset, home.state)
-    reads = Reads(home.state, alpha=home.config.gate.alpha)
-    kin = reads.kin(dataset)
-    if elsewhere := reads.elsewhere(task, {dataset.manifest.seal, *kin}):
-        cautions += (
-            f"reads of other held-out parts of this task, each part with an α of its own: {elsewhere}",
-        )
+    kin, elsewhere = _other_reads(home, dataset)
+    cautions = (*check_unseen(policy, dataset, home.state), *elsewhere)
     scorer, judge = scorer_of(policy.scorer, policy.contract, home)
     return Subject(
         task=task,
@@ -160,8 +192,41 @@ def _subject(home: Home, candidate: Arm, live: Arm | None, *, again: int) -> Sub
         measured=Measurements(home.state).newest(task, scorer.id) if is_judged(scorer) else None,
         again=again,
         kin=kin,
-        cautions=cautions,
+        cautions=cautions if intents is None else (*cautions, intents.caution),
+        intents=intents,
     )
+
+
+def _taken(home: Home, policy: Policy, intents: Intents) -> Taken:
+    task, datasets = policy.task, Datasets(home.state)
+    wanted, rule_hash = home.config.tasks[task].gate.dataset, task_rule_hash(home.config, task)
+    if wanted == "newest" and datasets.newest(task) is None:
+        missing = (
+            f"task {task!r} has no dataset, so which of its calls are taken for other tasks cannot be judged: `smallfirst dataset build --task {task}` or "
+            "`smallfirst dataset import` makes one"
+        )
+        cautions = (intents.caution, missing)
+        return Taken(policy=policy, dataset=None, intents=intents, rule_hash=rule_hash, cautions=cautions)
+    dataset = _dataset(datasets, task, wanted)
+    kin, elsewhere = _other_reads(home, dataset)
+    return Taken(
+        policy=policy,
+        dataset=dataset,
+        intents=intents,
+        rule_hash=rule_hash,
+        kin=kin,
+        cautions=(*elsewhere, intents.caution),
+    )
+
+
+def _other_reads(home: Home, dataset: Dataset) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Seals whose reads are this dataset's too, and what a verdict must say of the task's other reads."""
+    reads, manifest = Reads(home.state, alpha=home.config.gate.alpha), dataset.manifest
+    kin = reads.kin(dataset)
+    elsewhere = reads.elsewhere(manifest.task, {manifest.seal, *kin})
+    if not elsewhere:
+        return kin, ()
+    return kin, (f"reads of other held-out parts of this task, each part with an α of its own: {elsewhere}",)
 
 
 def _dataset(datasets: Datasets, task: str, wanted: str) -> Dataset:
