@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from support import intents
 from support.gateway import GatewayProcess
 from support.simulator import SimulatorProcess
 from typer.testing import CliRunner
@@ -404,6 +405,34 @@ def test_a_judge_that_nobody_measured_proves_nothing_and_is_not_asked(
     assert "was never measured" in found["tasks"][0]["note"]
     assert reads(home) == []
     assert not asked(sim)
+
+
+def test_a_new_classifier_is_judged_in_the_same_read(home: GatewayProcess) -> None:
+    more = '\n[tasks.summary]\nladder = ["frontier"]\n'
+    config = edited(home, ("\n[tasks.triage]", more + "\n[tasks.triage]"))
+    rows = [each for each in intents.examples() if each["task"] == "summary"]
+    rows += [{"input": text(at), "task": "triage"} for at in range(60)]
+    path = str(intents.write(home.folder / "examples.jsonl", rows))
+    assert run(home, "router", "intents", "--examples", path, config=config).exit_code == 0
+    status, found = gate(home, built(home, config=config), config=config)
+    told = {task["task"]: task for task in found["tasks"]}
+    both = [(one["against"], one["slice"], one["examples"]) for one in told["triage"]["comparisons"]]
+    assert both == [("frontier", "", HELD_OUT), ("frontier", "intents", HELD_OUT)]
+    assert (told["triage"]["finding"], told["triage"]["read"], len(reads(home))) == ("pass", 1, 1)
+    assert (status, told["summary"]["finding"]) == (4, "not-enough-evidence")
+    assert "task 'summary' has no dataset" in told["summary"]["note"]
+
+
+def test_a_newer_verdict_takes_the_place_of_an_older_pass(home: GatewayProcess) -> None:
+    release = built(home)
+    _, first = gate(home, release)
+    dataset(home, 30, "--parent", "none")
+    status, newer = gate(home, release)
+    assert (status, newer["finding"]) == (4, "not-enough-evidence")
+    refused = str(run(home, "release", "promote", release).exception)
+    assert f"verdict {newer['id'][:12]} on release {release[:12]} is no pass" in refused
+    refused = str(run(home, "release", "promote", release, "--verdict", first["id"]).exception)
+    assert f"verdict {newer['id'][:12]} on release {release[:12]} is newer" in refused
 
 
 def test_four_eyes_and_a_signature(home: GatewayProcess) -> None:

@@ -34,10 +34,11 @@ def make(
     parent: Dataset | None = None,
     forbidden: frozenset[str] = frozenset(),
     tally: Tally | None = None,
+    task: str = "triage",
 ) -> Result:
     return build(
         rows,
-        Order(task="triage", contract=contract, rule=rule, forbidden=forbidden),
+        Order(task=task, contract=contract, rule=rule, forbidden=forbidden),
         Datasets(state),
         redactor=Redactor(kinds),
         tally=tally or Tally(),

@@ -21,6 +21,7 @@ from typing import Any
 from support.gateway import GatewayProcess
 
 _MOST = 400  # deaths: a command that does not get on is not waited for
+_LONGEST_S = 120  # nor is one that hangs
 _RENAMES = ("os.rename", "os.mkdir", "os.rmdir")
 _ALL = (*_RENAMES, "open", "os.remove")
 
@@ -98,6 +99,7 @@ def _drive(told: dict[str, Any], arguments: list[str]) -> int:
         reads, writes = os.pipe()
         child = os.fork()
         if child == 0:
+            signal.alarm(_LONGEST_S)
             sys.addaudithook(_Places(told, known, writes))
             _run(arguments)
         os.close(writes)

@@ -124,13 +124,13 @@ provider = "sim-anthropic"
 
 def without_exploration(config: str) -> str:
     """The configuration with exploration switched off for every task that says nothing of its rollout."""
-    head, *tasks = re.split(r"^(?=\[)", config, flags=re.MULTILINE)
-    lines = [
-        re.sub(r"^(\[tasks\.[^.\]]+\])$", r"\1\nrollout = { explore = 0 }", part, flags=re.MULTILINE)
-        if "rollout" not in part
-        else part
-        for part in tasks
-    ]
+    head, *tables = re.split(r"^(?=\[)", config, flags=re.MULTILINE)
+    told = set(re.findall(r"^\[tasks\.([^.\]]+)\.rollout\]", config, flags=re.MULTILINE))
+    lines = []
+    for table in tables:
+        task = re.match(r"\[tasks\.([^.\]]+)\]\n", table)
+        silent = task is not None and task[1] not in told and "rollout" not in table
+        lines.append(table.replace("]\n", "]\nrollout = { explore = 0 }\n", 1) if silent else table)
     return head + "".join(lines)
 
 

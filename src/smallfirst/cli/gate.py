@@ -252,11 +252,12 @@ def _print_task(out: Console, each: TaskVerdict) -> None:
     from smallfirst.gate.report import WORDS, budget_words, loss_words, points
 
     mark = f"[{_COLOURS[each.finding]}]{WORDS[each.finding]}[/]"
-    if each.unchanged:
+    if each.unchanged and not (each.comparisons or each.note):
         out.print(f"{escape(each.task)}: {mark}, the policy is the live one", highlight=False)
         return
     read = f"read {each.read}" if each.read else "held-out part not read"
-    out.print(f"[bold]{escape(each.task)}[/]: {mark}  ({read} of {each.dataset[:12]})", highlight=False)
+    of = f"{read} of {each.dataset[:12]}" if each.dataset else "no dataset"
+    out.print(f"[bold]{escape(each.task)}[/]: {mark}  ({of})", highlight=False)
     if each.note:
         out.print(f"  {escape(each.note)}", highlight=False)
     table = Table("against", "examples", "score", "theirs", "loss, 95 %", "bound", "margin", "")

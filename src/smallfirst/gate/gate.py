@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -109,9 +109,9 @@ class Gate:
         for taken in self.case.taken:
             yield TakenBout(taken, self._home)
 
-    def _simulated(self, bench: Bench | None) -> set[str]:
+    def _simulated(self, bench: Bench | None) -> frozenset[str]:
         if bench is None:
-            return set()
+            return frozenset()
         return bench.simulated & {
             model for one in self.case.subjects for arm in one.arms for model in arm.models
         }
@@ -122,25 +122,9 @@ class Gate:
         compared = case.subjects or case.taken
         if not compared and case.candidate == case.comparator and case.proof is not None:
             return case.proof.verdict  # what is live is proven: saying so again would be no evidence
-        wanted = {
-            task: (case.release.policies[task].hash, case.rule_hashes[task], "", "", 0)
-            for task in case.unchanged
-        }
-        for one in case.subjects:
-            read = self._reads.of(one.seal, one.comparison, kin=one.kin)
-            if not read.claimed:
-                return None
-            policy = one.candidate.policy.hash
-            wanted[one.task] = (policy, one.rule_hash, one.dataset.id, one.scored_by, read.number)
-        for one in case.taken:
-            dataset, number = one.dataset, 0
-            if dataset is not None:
-                read = self._reads.of(dataset.manifest.seal, one.comparison, kin=one.kin)
-                if not read.claimed:
-                    return None
-                number = read.number
-            name = "" if dataset is None else dataset.id
-            wanted[one.policy.task] = (one.policy.hash, one.rule_hash, name, "", number)
+        wanted = self._wanted()
+        if wanted is None:
+            return None
         for name in self._verdicts.ids(case.candidate):
             found = self._verdicts.load(case.candidate, name)
             said = {
@@ -152,6 +136,30 @@ class Gate:
             if same and signed and not self._verdicts.lapsed(case.candidate, name):
                 return found
         return None
+
+    def _wanted(self) -> dict[str, tuple[str, str, str, str, int]] | None:
+        """What a verdict says of each task where it is on these very comparisons; None where one of them was not made."""
+        case = self.case
+        wanted = {
+            task: (case.release.policies[task].hash, case.rule_hashes[task], "", "", 0)
+            for task in case.unchanged
+        }
+        for one in case.subjects:
+            read = self._reads.of(one.seal, one.comparison, kin=one.kin)
+            if not read.claimed:
+                return None
+            policy = one.candidate.policy.hash
+            wanted[one.task] = (policy, one.rule_hash, one.dataset.id, one.scored_by, read.number)
+        for one in case.taken:
+            said = (one.policy.hash, one.rule_hash)
+            if one.dataset is None:
+                wanted[one.policy.task] = (*said, "", "", 0)
+                continue
+            read = self._reads.of(one.dataset.manifest.seal, one.comparison, kin=one.kin)
+            if not read.claimed:
+                return None
+            wanted[one.policy.task] = (*said, one.dataset.id, "", read.number)
+        return wanted
 
     async def _bench(self, stack: contextlib.AsyncExitStack) -> Bench:
         """All that is asked, opened once."""
@@ -202,7 +210,7 @@ class Gate:
         )
 
     def _verdict(
-        self, tasks: Sequence[TaskVerdict], marks: Mapping[str, Fingerprint], simulated: set[str]
+        self, tasks: Sequence[TaskVerdict], marks: Mapping[str, Fingerprint], simulated: Collection[str]
     ) -> Verdict:
         return Verdict(
             candidate=self.case.candidate,

@@ -58,7 +58,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         least = min(self.prospects, key=lambda one: one.chance)
         return least if least.chance < LEAST_CHANCE else None
 
-
     @property
     def early(self) -> tuple[Finding, str] | None:
         """What there is to find without a read, and why; None where a read may show more, or is paid for."""
@@ -93,9 +92,7 @@ def prospects(
     return tuple(found)
 
 
-def restated(
-    calibrated: Sequence[Comparison], plan: Plan, *, fails: bool = True
-) -> tuple[Comparison, ...]:
+def restated(calibrated: Sequence[Comparison], plan: Plan, *, fails: bool = True) -> tuple[Comparison, ...]:
     """What calibration showed, as a verdict says it without a read: nothing of it is a pass, and only where `fails` is it a fail."""
     needed = {(one.against, one.slice): one.needed for one in plan.prospects}
     return tuple(

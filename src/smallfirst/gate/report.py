@@ -107,10 +107,14 @@ def moment(at_ms: int) -> str:
 
 def _task(each: TaskVerdict) -> list[str]:
     head = f"### {_SIGNS[each.finding]} {each.task}: {WORDS[each.finding]}"
-    if each.unchanged:
+    if each.unchanged and not (each.comparisons or each.note):
         return [head, "", "The policy is the live one: there is nothing to compare."]
+    lines = [head, ""]
+    if each.unchanged:
+        lines += ["The policy is the live one; what takes calls for the task is not.", ""]
     read = f"read {each.read} of its held-out part" if each.read else "its held-out part was not read"
-    lines = [head, "", f"Dataset `{each.dataset[:12]}` ({read}), scorer `{each.scorer}`."]
+    scorer = f", scorer `{each.scorer}`" if each.scorer else ""
+    lines.append(f"Dataset `{each.dataset[:12]}` ({read}){scorer}." if each.dataset else "No dataset.")
     if each.note:
         lines += ["", f"{_plain(each.note[0].upper() + each.note[1:])}."]
     if each.comparisons:

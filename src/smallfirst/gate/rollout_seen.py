@@ -8,10 +8,11 @@ from pathlib import Path
 import msgspec
 
 from smallfirst.config.schema import Config
-from smallfirst.gate.rollout import Channel, Ended, Watched, read_rollout
+from smallfirst.gate.rollout import Channel, Ended, RolloutState, Watched, read_rollout
 from smallfirst.gate.rollout_stage import TaskStanding, standing
 from smallfirst.gate.watch import TaskWatch
-from smallfirst.releases.channels import Canary, Shadow, read_channels
+from smallfirst.releases.channels import FILE as CHANNELS
+from smallfirst.releases.channels import Canary, Channels, Shadow, read_channels
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,12 +41,25 @@ def look(state: Path, config: Config) -> RolloutSeen:
     found = []
     for channel, watched in ((channels.canary, saved.canary), (channels.shadow, saved.shadow)):
         if channel is not None:
-            mine = watched is not None and (watched.release, watched.began_ms) == (
-                channel.release,
-                channel.began_ms,
-            )
-            found.append(_seen(channel, watched if mine else None, config))
-    return RolloutSeen(rollouts=tuple(found), last=saved.last)
+            found.append(_seen(channel, watched if _same(watched, channel) else None, config))
+    return RolloutSeen(rollouts=tuple(found), last=_last(state, channels, saved))
+
+
+def _same(watched: Watched | None, channel: Canary | Shadow | None) -> bool:
+    if watched is None or channel is None:
+        return False
+    return (watched.release, watched.began_ms) == (channel.release, channel.began_ms)
+
+
+def _last(state: Path, channels: Channels, saved: RolloutState) -> Ended | None:
+    """How the last one ended. A controller that has nothing left to watch is stopped: what somebody else ended is then told by the channels."""
+    path = state / CHANNELS
+    for watched, channel in ((saved.canary, channels.canary), (saved.shadow, channels.shadow)):
+        if watched is not None and not _same(watched, channel) and path.exists():
+            how = "live" if channels.live.release == watched.release else "withdrawn"
+            at_ms = path.stat().st_mtime_ns // 1_000_000
+            return Ended(channel=watched.channel, release=watched.release, at_ms=at_ms, how=how)
+    return saved.last
 
 
 def _seen(channel: Canary | Shadow, watched: Watched | None, config: Config) -> Seen:

@@ -164,9 +164,7 @@ def _live(home: Home) -> tuple[str, Release | None]:
     return name, None if name == BASELINE else Releases(home.state).load(name)
 
 
-def _subject(
-    home: Home, candidate: Arm, live: Arm | None, *, again: int, intents: Intents | None
-) -> Subject:
+def _subject(home: Home, candidate: Arm, live: Arm | None, *, again: int, intents: Intents | None) -> Subject:
     task, policy = candidate.policy.task, candidate.policy
     frontier = frontier_arm(task, home.config)
     others: dict[Against, Arm] = {}
@@ -202,8 +200,8 @@ def _taken(home: Home, policy: Policy, intents: Intents) -> Taken:
     wanted, rule_hash = home.config.tasks[task].gate.dataset, task_rule_hash(home.config, task)
     if wanted == "newest" and datasets.newest(task) is None:
         missing = (
-            f"task {task!r} has no dataset, so which of its calls are taken for other tasks cannot be judged: `smallfirst dataset build --task {task}` or "
-            "`smallfirst dataset import` makes one"
+            f"task {task!r} has no dataset, so which of its calls are taken for other tasks cannot be judged: "
+            f"`smallfirst dataset build --task {task}` or `smallfirst dataset import` makes one"
         )
         cautions = (intents.caution, missing)
         return Taken(policy=policy, dataset=None, intents=intents, rule_hash=rule_hash, cautions=cautions)

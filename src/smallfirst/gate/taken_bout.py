@@ -63,9 +63,7 @@ class TakenBout:
 
         def record(more: Mapping[str, Any]) -> None:
             subject, seal = self._subject, self._dataset.manifest.seal
-            spent.append(
-                self._reads.claim(seal, subject.comparison, {**more, **told}, kin=subject.kin)
-            )
+            spent.append(self._reads.claim(seal, subject.comparison, {**more, **told}, kin=subject.kin))
 
         examples = open_heldout(self._dataset, record)
         found = await self._taking.judge(examples, self._rule(spent[0]))

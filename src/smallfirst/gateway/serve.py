@@ -292,7 +292,11 @@ def _gauges(desk: Desk, shared: Shared) -> None:
 
 
 def _alarm(ledger: Ledger, detail: dict[str, object]) -> None:
-    _log.warning("more goes to the frontier than was promised, or than is usual: %s", detail)
+    told = ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in detail.items()
+    )
+    _log.warning("more goes to the frontier than was promised, or than is usual: %s", told)
     with contextlib.suppress(LedgerUnavailable):  # it is in the log
         ledger.journal.append(_event("frontier-share", detail))
 

@@ -43,6 +43,7 @@ from smallfirst.releases import (
 )
 from smallfirst.releases.policy import canonical
 from smallfirst.releases.promotion import Promoter, Promotion
+from smallfirst.training.router_fit import TooFewExamples
 from smallfirst.user import user_name
 
 LEAST_SHARE = 0.05
@@ -146,7 +147,10 @@ class Improver:
             return _skipped(f'tasks.{self._asked.task}.router.fit = "none"')
         store = Runs(self._home.state).open(self._told("answers", "run"))
         dataset = self._told("dataset", "dataset")
-        found = fit_task_router(self._home, self._asked.task, dataset, store, self._progress)
+        try:
+            found = fit_task_router(self._home, self._asked.task, dataset, store, self._progress)
+        except TooFewExamples as few:
+            raise _Ended("nothing", str(few)) from few
         kept = (
             "router",
             "small_share",

@@ -53,7 +53,7 @@ class Heads:
                 _log.error("models.%s: %s. Its calls climb", model, error)
                 continue
             if head is None:
-                _log.warning(
+                _log.info(
                     "models.%s: no label head for %r; `smallfirst train` makes one. Its calls climb until then",
                     model,
                     wanted,

@@ -13,7 +13,7 @@ from smallfirst.errors import ReleaseError, SmallfirstError
 from smallfirst.releases import moves
 from smallfirst.releases.bundle import BASELINE, Releases
 from smallfirst.releases.channels import FILE, Channels, Live, change_channels
-from smallfirst.releases.proof import Proof, Prover, check_comparator, check_not_lapsed
+from smallfirst.releases.proof import Proof, Prover, check_comparator, check_newest, check_not_lapsed
 from smallfirst.releases.serving import load_serving
 from smallfirst.releases.verdicts import Verdicts
 from smallfirst.user import user_name
@@ -82,16 +82,21 @@ class Promoter:
         )[1]
 
     def _prove(self, name: str, named: str, *, comparator: str | None = None) -> Proof:
-        """The proof on which the release is promoted: exactly the verdict that was named, where one was."""
+        """The proof on which the release is promoted: exactly the verdict that was named, where one was.
+
+        Of verdicts against what is live the newest decides: an older pass does not outlive a newer fail.
+        """
         prover, release = Prover(self._state, self._config, self._environ), Releases(self._state).load(name)
+        newest = "" if comparator in (None, name) else prover.newest(name, release, comparator)
 
         def fit(proof: Proof) -> None:
             check_not_lapsed(proof, name)
             if comparator is not None:
                 check_comparator(proof, name, comparator)
+            check_newest(proof, name, newest)
 
         if not named:
-            return prover.prove(name, release, also=fit)
+            return prover.prove(name, release, named=newest, also=fit)
         proof = prover.check(name, release, named)
         fit(proof)
         return proof

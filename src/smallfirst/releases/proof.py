@@ -71,9 +71,7 @@ class Prover:
         verdict = self._verdicts.load(name, verdict_id)
         shown = f"verdict {verdict_id[:12]} on release {name[:12]}"
         again = f"`smallfirst gate {name[:12]}` judges it again"
-        if self._key is not None and not is_signed(verdict, self._key):
-            what = "is signed with another key" if verdict.signature else "is not signed"
-            raise ReleaseError(f"{shown} {what}, and gate.signing_key asks for its own; {again}")
+        self._check_signature(shown, again, verdict)
         if verdict.finding != "pass":
             tasks = ", ".join(
                 f"{task.task}: {task.finding}" for task in verdict.tasks if task.finding != "pass"
@@ -84,6 +82,27 @@ class Prover:
         self._check_tasks(shown, again, release, verdict)
         self._check_approval(shown, name, verdict_id)
         return Proof(id=verdict_id, verdict=verdict, lapsed=self._verdicts.lapsed(name, verdict_id))
+
+    def newest(self, name: str, release: Release, live: str) -> str:
+        """The verdict that decides whether the release may take the place of `live`: whatever it found, the last that was reached on exactly
+        this, by the rule of now. Empty where there is none; one that is altered or not signed as asked is none.
+        """
+        found: list[tuple[int, str]] = []
+        for verdict_id in self._verdicts.ids(name):
+            try:
+                verdict = self._verdicts.load(name, verdict_id)
+                self._check_signature("", "", verdict)
+                self._check_tasks("", "", release, verdict)
+            except ReleaseError:  # it counts for nothing, and so neither for nor against
+                continue
+            if verdict.comparator == live:
+                found.append((verdict.at_ms, verdict_id))
+        return max(found, key=lambda one: one[0])[1] if found else ""  # of one moment: what was written last
+
+    def _check_signature(self, shown: str, again: str, verdict: Verdict) -> None:
+        if self._key is not None and not is_signed(verdict, self._key):
+            what = "is signed with another key" if verdict.signature else "is not signed"
+            raise ReleaseError(f"{shown} {what}, and gate.signing_key asks for its own; {again}")
 
     def _check_tasks(self, shown: str, again: str, release: Release, verdict: Verdict) -> None:
         judged = {task.task: task for task in verdict.tasks}
@@ -133,4 +152,13 @@ def check_comparator(proof: Proof, name: str, live: str) -> None:
         raise ReleaseError(
             f"verdict {proof.id[:12]} compares release {name[:12]} with {compared[:12]}, and {live[:12]} is live now; "
             f"`smallfirst gate {name[:12]}` compares it with that"
+        )
+
+
+def check_newest(proof: Proof, name: str, newest: str) -> None:
+    """Raises `ReleaseError` where a newer verdict than this proof decides: asked at a promotion, and only then."""
+    if newest not in ("", proof.id):
+        raise ReleaseError(
+            f"verdict {newest[:12]} on release {name[:12]} is newer than {proof.id[:12]}, compares the same by the same rule, and decides: "
+            f"`smallfirst gate show {name[:12]} --verdict {newest[:12]}`"
         )

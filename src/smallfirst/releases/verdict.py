@@ -93,7 +93,9 @@ class TaskVerdict(_Strict, frozen=True, kw_only=True):
     policy: str  # hashes of the policies that were compared
     live_policy: str
     rule: str  # hash of the rule by which: `rule_hash`
-    unchanged: bool = False  # the candidate's policy is the live one: nothing to compare but what takes calls for it
+    unchanged: bool = (
+        False  # the candidate's policy is the live one: nothing to compare but what takes calls for it
+    )
     dataset: str = ""
     scorer: str = ""
     read: int = 0

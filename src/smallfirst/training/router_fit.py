@@ -31,6 +31,10 @@ _LEAST_TRAIN = 20
 _COMMON_LANGUAGE = 0.01  # of the examples
 
 
+class TooFewExamples(ConfigError):
+    """Nothing can be fitted to so few."""
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What a fit is asked for. `heads` are the label heads' hashes by rung, empty for other models; `looks`: answers may be judged before release."""
 
@@ -58,10 +62,10 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fit_router(examples: Sequence[Example], wanted: Wanted, source: Source, progress: Progress) -> Fit:
-    """The router of these examples. Raises `ConfigError` where there are too few to fit anything."""
+    """The router of these examples. Raises `TooFewExamples`."""
     train_rows, calibration_rows = split(examples, wanted)
     if len(train_rows) < _LEAST_TRAIN:
-        raise ConfigError(
+        raise TooFewExamples(
             f"{len(examples)} examples leave {len(train_rows)} to fit on; at least {_LEAST_TRAIN} are needed there, and hundreds to show a bound"
         )
     read = read_examples(examples, wanted.ladder, source, progress)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from smallfirst.cli.main import app
 from smallfirst.gate.outlook import Watcher
 from smallfirst.ledger import Ledger
+from smallfirst.releases import Channels
 
 TOML = """
 [storage]
@@ -83,6 +84,17 @@ def test_how_it_ended_is_shown_with_the_figures(rolled: RolledOut) -> None:
     assert "rolled-back" in shown
     assert "triage: quality 0." in shown
     assert json.loads(run(rolled, "watch", "--json"))["last"]["how"] == "rolled-back"
+
+
+def test_what_somebody_else_ended_is_shown_before_a_controller_has_looked(rolled: RolledOut) -> None:
+    rolled.usual()
+    rolled.canary(0.05, 1.0)
+    rolled.turn()
+    rolled.change(lambda channels: Channels(live=channels.live))
+    last = json.loads(run(rolled, "status", "--json"))["last"]
+    assert (last["channel"], last["release"], last["how"]) == ("canary", rolled.release, "withdrawn")
+    rolled.turn()
+    assert json.loads(run(rolled, "status", "--json"))["last"]["how"] == "withdrawn"
 
 
 def test_what_is_live_is_shown_by_its_explored_calls(rolled: RolledOut) -> None:

@@ -12,7 +12,16 @@ from support.verdicts import prove, verdict_on
 from smallfirst.config.schema import Config, Gate, Model, Provider, Task, TaskGate
 from smallfirst.contracts import LabelContract
 from smallfirst.errors import ConfigError, ReleaseError
-from smallfirst.releases import Live, Releases, Verdicts, load_serving, release_from_config
+from smallfirst.releases import (
+    BASELINE,
+    Live,
+    Releases,
+    Verdicts,
+    load_serving,
+    read_live,
+    release_from_config,
+)
+from smallfirst.releases.promotion import Promoter, Promotion
 from smallfirst.releases.proof import Prover, check_comparator, check_not_lapsed
 from smallfirst.releases.rule import task_rule_hash
 from smallfirst.releases.verdict import Finding
@@ -204,6 +213,40 @@ def test_what_was_compared_must_be_what_is_live(tmp_path: Path, name: str) -> No
         ReleaseError, match=r"compares release .* with baseline, and ffffffffffff is live now"
     ):
         check_comparator(proof, name, "f" * 64)
+
+
+def test_the_newest_verdict_against_what_is_live_decides_at_a_promotion(tmp_path: Path, name: str) -> None:
+    promoter, made = Promoter(tmp_path, config(), KEY), config()
+    other = config(gate=Gate(alpha=0.1))
+    first = prove(name, tmp_path, made, at_ms=2)
+    for counts_for_nothing in (
+        verdict_on(name, tmp_path, other, finding="fail", at_ms=9),  # by another rule
+        verdict_on(name, tmp_path, made, finding="fail", at_ms=9, comparator="f" * 64),  # beside another
+        verdict_on(name, tmp_path, made, finding="fail", at_ms=1),  # older, though written last
+    ):
+        Verdicts(tmp_path).save(counts_for_nothing)
+    assert promoter.promote(name, Promotion()).live.verdict == first
+    promoter.promote(BASELINE, Promotion())
+
+    newer = prove(name, tmp_path, made, finding="not-enough-evidence", at_ms=3)
+    with pytest.raises(ReleaseError, match=f"verdict {newer[:12]} on release .* is no pass"):
+        promoter.promote(name, Promotion())
+    with pytest.raises(ReleaseError, match=f"verdict {newer[:12]} .* is newer than {first[:12]}"):
+        promoter.promote(name, Promotion(stages=(0.1,), verdict=first))
+    assert serve(name, tmp_path, verdict=first) == first  # what is live keeps what its channel names
+
+    last = prove(name, tmp_path, made, at_ms=4)
+    assert promoter.promote(name, Promotion()).live.verdict == last
+    prove(name, tmp_path, made, finding="fail", at_ms=5)
+    assert load_serving(read_live(tmp_path), state=tmp_path, config=made).proof is not None
+
+
+def test_a_verdict_without_the_teams_signature_does_not_decide(tmp_path: Path, name: str) -> None:
+    signed = config(gate=Gate(signing_key="env:GATE_KEY"))
+    passed = verdict_on(name, tmp_path, signed)
+    Verdicts(tmp_path).save(passed, key=KEY["GATE_KEY"].encode())
+    prove(name, tmp_path, signed, finding="fail", at_ms=2)
+    assert Promoter(tmp_path, signed, KEY).promote(name, Promotion()).live.verdict == passed.id
 
 
 def test_verdicts_are_for_their_owner_only(tmp_path: Path, name: str) -> None:
