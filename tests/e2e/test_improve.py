@@ -141,7 +141,7 @@ def test_it_proposes_where_it_is_asked_to_and_says_what_is_wrong(home: GatewayPr
     assert read_channels(home.state).canary is None
     refused = home.run("improve", "other", "--yes", "--config", str(home.path))
     assert refused.returncode == 1
-    assert "--task other" in refused.stderr
+    assert "task 'other' is not configured; known: triage" in " ".join(refused.stderr.split())
     (home.state / "improve" / "triage.json").write_text("{")
     refused = home.run("improve", "triage", "--yes", "--config", str(home.path))
     assert "delete it, and the improvement begins anew" in " ".join(refused.stderr.split())
