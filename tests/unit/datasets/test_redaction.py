@@ -90,6 +90,13 @@ def test_messages_tools_slices_and_ids_are_redacted_and_the_apis_words_are_not()
     assert redactor.counts == {"EMAIL": 1}
 
 
+def test_a_call_s_id_is_ours_whatever_it_looks_like() -> None:
+    card = "4111111111111111"
+    mine = Redactor(ALL_KINDS).redact(row("hello", id=card, call=card))
+    assert (mine.id, mine.call) == (card, card)
+    assert Redactor(ALL_KINDS).redact(row("hello", id=card)).id == "", "a file's id may be a customer's"
+
+
 def test_a_task_s_own_patterns_go_first() -> None:
     assert redacted("INV-123456 of a@x.example", "INV-123456", patterns=(r"INV-\d{6}",)) == (
         "<REDACTED_1> of <EMAIL_1>",
