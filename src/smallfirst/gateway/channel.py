@@ -30,11 +30,6 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     canary: tuple[Serving, Canary] | None = None
     shadow: tuple[Serving, Shadow] | None = None
 
-    @property
-    def servings(self) -> list[Serving]:
-        """The releases in all channels, live first."""
-        return [self.live, *(pair[0] for pair in (self.canary, self.shadow) if pair is not None)]
-
 
 class Opened(msgspec.Struct, frozen=True):
     """What was loaded of a release beside its policies: routers by task, and the classifier that takes calls for tasks."""
