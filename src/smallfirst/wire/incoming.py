@@ -165,7 +165,9 @@ class Incoming:
 
     def _instruct(self, fields: raw.Fields, instructions: str) -> None:
         if self.route == "messages":
-            fields["system"] = _raw(instructions)
+            mark = self._system_mark()
+            block = {"type": "text", "text": instructions, "cache_control": mark}
+            fields["system"] = _raw(instructions if mark is None else [block])
             return
         messages = msgspec.json.decode(bytes(fields["messages"]), type=list[msgspec.Raw])
         kept = [
@@ -175,6 +177,11 @@ class Incoming:
         ]
         fields["messages"] = _raw([{"role": "system", "content": instructions}, *kept])
 
+    def _system_mark(self) -> dict[str, Any] | None:
+        """Where the client's system prompt ends in a cache mark, that mark: other instructions in its place are as good to cache."""
+        system = self.body.system
+        return system[-1].cache_control if isinstance(system, list) and system else None
+
     def _openai_roles(self) -> list[_Role]:
         return msgspec.json.decode(bytes(self.fields["messages"]), type=list[_Role])
 
@@ -182,7 +189,10 @@ class Incoming:
         request = self.request
         messages = request.messages
         if changes.instructions is not None:
-            system = chat.Message("system", (chat.Text(changes.instructions),))
+            replaced = [message for message in messages if message.role in _SYSTEM_ROLES]
+            last = replaced[-1].parts[-1] if replaced and replaced[-1].parts else None
+            mark = last.cache if isinstance(last, chat.Text) else None
+            system = chat.Message("system", (chat.Text(changes.instructions, mark),))
             messages = (system, *(message for message in messages if message.role not in _SYSTEM_ROLES))
         request = msgspec.structs.replace(
             request,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from smallfirst import chat
 from smallfirst.errors import UpstreamBroken
 from smallfirst.wire.decode import decode_fields, decode_reply, obj, objects, word
@@ -85,7 +87,8 @@ def _messages(messages: list[dict[str, Any]]) -> tuple[chat.Message, ...]:
     results: list[chat.Part] = []
     for message in messages:
         if message["role"] == "tool" and message.get("tool_call_id"):
-            results.append(chat.ToolResult(message["tool_call_id"], _parts(message.get("content"))))
+            parts = _parts(message.get("content"))
+            results.append(chat.ToolResult(message["tool_call_id"], parts, cache=_cache_mark(message)))
             continue
         if results:
             read.append(chat.Message("user", tuple(results)))
@@ -102,6 +105,9 @@ def _messages(messages: list[dict[str, Any]]) -> tuple[chat.Message, ...]:
 def _message_parts(message: dict[str, Any]) -> tuple[chat.Part, ...]:
     """Content, refusal and tool calls. A field of the message itself is `Opaque` without a `type`."""
     parts = list(_parts(message.get("content")))
+    mark = _cache_mark(message)
+    if mark is not None and parts and isinstance(parts[-1], chat.Text | chat.Image):
+        parts[-1] = msgspec.structs.replace(parts[-1], cache=mark)
     if message.get("refusal"):
         parts.append(chat.Refusal(message["refusal"]))
     for call in message.get("tool_calls") or ():
@@ -129,12 +135,20 @@ def _parts(content: str | list[dict[str, Any]] | None) -> tuple[chat.Part, ...]:
 def _part(part: dict[str, Any]) -> chat.Part:
     kind = part["type"]
     if kind == "text" and part.get("text") is not None:
-        return chat.Text(part["text"])
+        return chat.Text(part["text"], _cache_mark(part))
     if kind == "refusal" and part.get("refusal") is not None:
         return chat.Refusal(part["refusal"])
     if kind == "image_url" and part.get("image_url") is not None:
-        return _image(part["image_url"]["url"], part["image_url"].get("detail"))
+        image = _image(part["image_url"]["url"], part["image_url"].get("detail"))
+        return msgspec.structs.replace(image, cache=_cache_mark(part))
     return chat.Opaque("openai", part)
+
+
+def _cache_mark(holder: dict[str, Any]) -> chat.CacheMark | None:
+    """Anthropic's `cache_control`, as OpenAI's dialect says it to routers such as OpenRouter and LiteLLM: OpenAI itself has no such marks."""
+    control = holder.get("cache_control")
+    ttl = obj(control).get("ttl")
+    return chat.CacheMark(ttl if isinstance(ttl, str) else None) if isinstance(control, dict) else None
 
 
 def _image(url: str, detail: str | None) -> chat.Image:
@@ -156,7 +170,10 @@ def _tools(tools: list[dict[str, Any]] | None, opaque: dict[str, Any]) -> tuple[
             others.append(tool)
             continue
         schema = function.get("parameters") or {"type": "object", "properties": {}}
-        read.append(chat.Tool(function["name"], schema, function.get("description"), function.get("strict")))
+        mark = _cache_mark(tool) or _cache_mark(function)
+        read.append(
+            chat.Tool(function["name"], schema, function.get("description"), function.get("strict"), mark)
+        )
     if others:
         opaque["tools"] = others
     return tuple(read)
