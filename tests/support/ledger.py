@@ -159,4 +159,6 @@ def calls(draw: st.DrawFn) -> Call:
         decision=draw(st.sampled_from([{}, {"by": "header", "asked": [0, 1]}])),
         unproven=draw(st.booleans()),
         outside_bound=draw(st.booleans()),
+        cache=draw(st.sampled_from(["", "miss", "exact", "semantic", "flight"])),
+        saved_nusd=draw(st.none() | st.integers(0, 10**12)),
     )

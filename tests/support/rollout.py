@@ -67,9 +67,10 @@ class RolledOut:
     def channels(self) -> Any:
         return read_channels(self.state)
 
-    def usual(self, count: int = 200) -> None:
+    def usual(self, count: int = 200, **fields: Any) -> None:
         """Calls of the baseline, before anything began."""
-        self.notes.settle(*[self._call("baseline", "live", at_ms=AT_MS - 1000) for _ in range(count)])
+        made = [self._call("baseline", "live", at_ms=AT_MS - 1000, **fields) for _ in range(count)]
+        self.notes.settle(*made)
 
     def answered(self, count: int, *, channel: str = "canary", **fields: Any) -> list[Call]:
         """Calls of the candidate."""

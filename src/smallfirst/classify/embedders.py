@@ -9,11 +9,12 @@ model:NAME           the OpenAI-compatible embeddings endpoint of a configured m
 
 from __future__ import annotations
 
+import importlib.util
 from functools import lru_cache
 from pathlib import Path
 
 from smallfirst.classify.embedder import Embedder
-from smallfirst.classify.onnx_embedder import from_folder, minilm
+from smallfirst.classify.onnx_embedder import from_folder, has_minilm, minilm
 from smallfirst.classify.static_embedder import model2vec, wordllama
 from smallfirst.errors import ConfigError
 
@@ -37,3 +38,8 @@ def open_embedder(name: str) -> Embedder:
         return from_folder(name, Path(rest))
     known = ", ".join(f"{kind}…" if kind.endswith(":") else kind for kind in KINDS)
     raise ConfigError(f"embedder {name!r} is not known (known: {known})")
+
+
+def best_here() -> str:
+    """The best of those that need nothing but what is installed here: `minilm` where its weights are, else `wordllama`."""
+    return "minilm" if has_minilm() and importlib.util.find_spec("onnxruntime") else "wordllama"

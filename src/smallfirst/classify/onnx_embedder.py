@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from smallfirst import limits
 from smallfirst.classify.embedder import bounded, unit
 from smallfirst.config.places import cache_dir
 from smallfirst.errors import ConfigError
@@ -49,6 +50,11 @@ class OnnxEmbedder:
         self._last = self._session.get_outputs()[0].name
         self._middle = middle
         self.dimensions = int(self.embed([""]).shape[1])
+
+    def reads(self, text: str) -> bool:
+        """Whether all of a text is read: of a longer one its vector says nothing of the end."""
+        found = self._tokenizer.encode(bounded(text))
+        return len(text) <= limits.MAX_EMBEDDED_CHARS and not found.overflowing
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """One text at a time: int8 activations are scaled by what is in a batch, and a text's bits must not depend on its neighbours (on one
@@ -103,12 +109,20 @@ def _varint(value: int) -> bytes:
 
 def minilm() -> OnnxEmbedder:
     """all-MiniLM-L6-v2, int8, from the cache that `smallfirst models pull minilm-l6-v2` fills."""
-    folder = cache_dir() / "minilm-l6-v2"
-    if not (folder / "model.onnx").is_file():
+    if not has_minilm():
         raise ConfigError(
             "the embedder minilm has no weights here: `smallfirst models pull minilm-l6-v2` fetches them"
         )
-    return OnnxEmbedder("minilm", folder, middle=_MINILM_MIDDLE)
+    return OnnxEmbedder("minilm", _minilm_folder(), middle=_MINILM_MIDDLE)
+
+
+def has_minilm() -> bool:
+    """Whether its weights are here."""
+    return (_minilm_folder() / "model.onnx").is_file()
+
+
+def _minilm_folder() -> Path:
+    return cache_dir() / "minilm-l6-v2"
 
 
 def from_folder(name: str, folder: Path) -> OnnxEmbedder:

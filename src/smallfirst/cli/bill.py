@@ -19,7 +19,7 @@ from smallfirst.errors import ConfigError, StateError
 from smallfirst.money import format_usd
 
 if TYPE_CHECKING:
-    from smallfirst.planning.bill import Bill, Latency, Line, Section
+    from smallfirst.planning.bill import Bill, Cached, Latency, Line, Section
     from smallfirst.planning.counterfactual import Counterfactual, TaskCounterfactual
 
 _GROUPS = ("task", "model", "key", "tenant", "provider", "day")
@@ -73,6 +73,9 @@ def _print(made: Bill, out: Console) -> None:
     out.print(f"[bold]Total: {format_usd(made.total_nusd)}[/]{_parts(made)}", highlight=False)
     for line in _remarks(made):
         out.print(line, highlight=False)
+    if made.cached:
+        out.print(_cached_table(made.cached))
+        out.print(_cached_line(made), highlight=False)
     _print_comparison(made, out)
     if made.latency[0].total_p50_ms is not None:
         out.print(_latencies(made.latency))
@@ -188,6 +191,38 @@ def _remarks(made: Bill) -> list[str]:
     if outside:
         lines.append(f"Answered outside the quality bound: {outside:,} calls")
     return lines
+
+
+def _cached_table(lines: tuple[Cached, ...]) -> Table:
+    table = Table("task", title="answered by the cache")
+    for head in ("asked", "hits", "exact", "in other words", "at the same time", "saved"):
+        table.add_column(head, justify="right")
+    for line in [*lines[1:], lines[0]]:
+        rate = "" if line.hit_rate is None else f" ({line.hit_rate:.1%})"
+        unknown = f" + {line.unknown_hits:,} unknown" if line.unknown_hits else ""
+        table.add_row(
+            escape(line.task) or "total",
+            f"{line.calls:,}",
+            f"{line.hits:,}{rate}",
+            f"{line.exact_hits:,}",
+            f"{line.semantic_hits:,}",
+            f"{line.flight_hits:,}",
+            format_usd(line.saved_nusd) + unknown,
+            style="bold" if line is lines[0] else None,
+        )
+    return table
+
+
+def _cached_line(made: Bill) -> str:
+    total = made.cached[0]
+    text = (
+        f"Answered by the cache: {total.hits:,} {'call' if total.hits == 1 else 'calls'}, saved {format_usd(total.saved_nusd)}; "
+        f"without them the bill would have been {format_usd(made.uncached_nusd)}"
+    )
+    text += f", and the unknown price of {total.unknown_hits:,} more." if total.unknown_hits else "."
+    if total.semantic_hits:
+        text += " Checks of answers to other wordings were paid for as origin spot-check."
+    return text
 
 
 def _print_comparison(made: Bill, out: Console) -> None:

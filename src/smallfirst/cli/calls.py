@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from smallfirst.cli.state import CONFIG, JSON, STATE, moment, state_of, utc
+from smallfirst.cli.state import CONFIG, JSON, STATE, config_and_state, moment, state_of, utc
 from smallfirst.cli.table import Table
 from smallfirst.errors import ConfigError, StateError
 from smallfirst.money import format_usd
@@ -27,6 +28,7 @@ _POLL_S = 0.2
 _WIDE = 120  # characters of a terminal
 _ENOUGH_DIGITS = 16  # of an id, for `calls show`: the millisecond, and four of chance
 _MS_PER_S = 1000
+_APART = ("id", "attempts", "decision", "saved_nusd")  # fields of a call that are shown in a way of their own
 _TASK = typer.Option(None, "--task", "-t", help="Only calls of this task.")
 _MODEL = typer.Option(None, "--model", "-m", help="Only calls that this model answered.")
 _STATUS = typer.Option(
@@ -154,24 +156,34 @@ def erase(
     state: Path | None = STATE,
     config: Path | None = CONFIG,
 ) -> None:
-    """Erase calls that fit all that is given. What they cost stays in the hourly sums; datasets made from
-    them learn of it.
+    """Erase calls that fit all that is given, and what the cache keeps of their answers. What they cost stays in
+    the hourly sums; datasets made from them learn of it.
     """
+    from smallfirst.cache.stores.opening import forget
+    from smallfirst.cache.stores.store import Which
     from smallfirst.ledger import Erasure, Ledger, erase
-    from smallfirst.ledger.erasure import now_ms
+    from smallfirst.ledger.erasure import answered_again, now_ms
 
     if tenant is None and call is None and before is None:
         raise ConfigError("say which: --tenant, --call or --before", path="calls erase")
     before_ms = None if before is None else int(moment(before, option="--before").timestamp() * _MS_PER_S)
     erasure = Erasure(at_ms=now_ms(), tenant=tenant, call=call, before_ms=before_ms, bodies_only=bodies_only)
-    place = state_of(state, config)
+    loaded, place = config_and_state(state, config)
     Ledger.read(place).close()  # imports what a dead gateway left: that is to be erased too
     if not yes:
         typer.confirm("Erase for good? This cannot be undone.", abort=True)
+    # The cache first: where it cannot be reached, the command can be given again.
+    of = [None] if call is None else [call, *answered_again(place, call)]
+    cached = sum(
+        forget(loaded, place, os.environ, Which(tenant=tenant, call=one, before_ms=before_ms)) for one in of
+    )
     erased = erase(place, erasure)
-    if call is not None and not erased.calls and not erased.bodies:
+    if call is not None and not erased.calls and not erased.bodies and not cached:
         raise StateError(f"no call {call!r} is in the ledger, so nothing was erased")
-    Console().print(f"erased {erased.calls:,} calls and {erased.bodies:,} bodies", highlight=False)
+    Console().print(
+        f"erased {erased.calls:,} calls, {erased.bodies:,} bodies and {cached:,} cached answers",
+        highlight=False,
+    )
 
 
 class _Lines:
@@ -219,6 +231,8 @@ def _cells(call: Call, *, digits: int | None, with_tenant: bool) -> list[str]:
     status = call.status if call.status == "ok" else f"[red]{call.status}[/]"
     if call.origin != "client":
         status += f" ({call.origin})"
+    if call.from_cache:
+        status += f" ({call.cache})"
     names = (call.task or "-", call.model or "-")
     return [
         call.id[:digits],
@@ -241,10 +255,15 @@ def _print_call(call: Call, outcomes: list[StoredOutcome], out: Console) -> None
     table = Table(show_header=False, title=f"call {call.id}")
     for field in call.__struct_fields__:
         value = getattr(call, field)
-        if field not in ("id", "attempts", "decision") and value not in ("", None, False):
+        if field not in _APART and value not in ("", None, False):
             table.add_row(*(escape(text) for text in _field(field, value)))
     if call.cost_nusd is None:
         table.add_row("cost", "unknown")
+    if call.from_cache:
+        saved = call.saved_nusd
+        table.add_row(
+            "saved", "unknown" if saved is None else f"{format_usd(saved)} ({saved:,} nano-dollars)"
+        )
     out.print(table)
     if call.decision:
         out.print(

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from smallfirst.cli.asked import last_question
 from smallfirst.cli.offline import ready_catalogue, router_of
 from smallfirst.cli.table import Table
 from smallfirst.cli.taken import show_taken, take, taken_figures
@@ -86,7 +87,10 @@ def explain(
     with _ledger(state) as ledger:
         expected = _expected(policy, incoming, catalogue, loaded, ledger)
         near = _seen(decision.judgement.near if decision.judgement else (), ledger, tenant)
-    told = _told(task, name, policy, decision, expected, near) | {"taken": taken}
+    told = _told(task, name, policy, decision, expected, near) | {
+        "taken": taken,
+        "cache": _cache(policy, incoming),
+    }
     if as_json:
         typer.echo(msgspec.json.encode(told).decode())
         return
@@ -133,6 +137,17 @@ def _told(
     }
 
 
+def _cache(policy: Policy, incoming: Incoming) -> dict[str, Any]:
+    """The task's cache rule, in words too, and why this call would not be looked up; empty where it would be."""
+    from smallfirst.cache.admission import why_bypassed
+    from smallfirst.cache.control import NOTHING_SAID
+    from smallfirst.releases.cache_words import cache_words
+
+    rule = policy.cache
+    why = why_bypassed(incoming, rule, rungs=policy.ladder, control=NOTHING_SAID)
+    return {"rule": msgspec.to_builtins(rule), "words": cache_words(rule), "bypassed": why}
+
+
 def _show(told: dict[str, Any], out: Console) -> None:
     if told["intent"]:
         out.print(
@@ -169,6 +184,10 @@ def _show(told: dict[str, Any], out: Console) -> None:
         out.print(
             f"  {step['rung']} {escape(step['model'])}: {escape(_why(step, told['begin']))}", highlight=False
         )
+    if told["cache"]["words"]:
+        why = told["cache"]["bypassed"]
+        asked = f"not asked for this call: {why}" if why else "asked first"
+        out.print(f"cache: {asked}. In this task {told['cache']['words']}", highlight=False)
     bound = told["bound"]
     if bound and bound["kept"]:
         out.print(
@@ -329,22 +348,7 @@ def _seen(near: tuple[Near, ...], ledger: LedgerView | None, tenant: str) -> lis
         {
             "id": one.id,
             "similarity": one.similarity,
-            "text": _said(one.id, ledger, tenant) if ledger is not None else "",
+            "text": last_question(one.id, ledger, tenant) if ledger is not None else "",
         }
         for one in near
     ]
-
-
-def _said(name: str, ledger: LedgerView, tenant: str) -> str:
-    """The last user message of the call of exactly this id; empty where it is no call, another tenant's, or was not kept so that it can be read."""
-    from smallfirst.errors import BadRequest, StateError
-    from smallfirst.wire.incoming import Incoming
-
-    with contextlib.suppress(StateError, BadRequest):
-        call = ledger.queries.call(name, tenant=tenant)
-        bodies = ledger.queries.bodies(call.id, tenant=tenant) if call.id == name else None
-        if bodies is not None:
-            incoming = Incoming("messages" if call.route == "messages" else "chat", bodies.request)
-            asked = [turn.text for turn in incoming.conversation.turns if turn.role == "user"]
-            return asked[-1] if asked else ""
-    return ""

@@ -76,6 +76,8 @@ def judge(
     if as_json:
         typer.echo(msgspec.json.encode(_told(found)).decode())
     if found.verdict is None:
+        if not found.plans and not as_json:
+            typer.echo("no task has anything to be asked: a verdict spends no read")
         raise typer.Exit
     _hand_over(found.verdict, task=task, markdown=markdown, shown=not as_json)
     if not as_json and found.known:
@@ -256,7 +258,8 @@ def _print_task(out: Console, each: TaskVerdict) -> None:
         out.print(f"{escape(each.task)}: {mark}, the policy is the live one", highlight=False)
         return
     read = f"read {each.read}" if each.read else "held-out part not read"
-    of = f"{read} of {each.dataset[:12]}" if each.dataset else "no dataset"
+    nothing = "no dataset" if each.finding == "not-enough-evidence" else "nothing had to be asked"
+    of = f"{read} of {each.dataset[:12]}" if each.dataset else nothing
     out.print(f"[bold]{escape(each.task)}[/]: {mark}  ({of})", highlight=False)
     if each.note:
         out.print(f"  {escape(each.note)}", highlight=False)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from types import FrameType
 from typing import Any, TypeVar
 
 Done = TypeVar("Done")
+_TOLD = "\nstopping once what is under way has ended; Ctrl-C again stops at once\n"
 
 
 def run_interruptibly(work: Callable[[Callable[[], bool]], Coroutine[Any, Any, Done]]) -> Done | None:
@@ -34,7 +37,7 @@ async def _run(work: Callable[[Callable[[], bool]], Coroutine[Any, Any, Done]]) 
             task.cancel()
             return
         asked = True
-        sys.stderr.write("\nstopping once what is under way has ended; Ctrl-C again stops at once\n")
+        sys.stderr.write(_TOLD)
 
     loop.add_signal_handler(signal.SIGINT, interrupted)
     loop.add_signal_handler(signal.SIGTERM, task.cancel)
@@ -43,3 +46,27 @@ async def _run(work: Callable[[Callable[[], bool]], Coroutine[Any, Any, Done]]) 
     finally:
         loop.remove_signal_handler(signal.SIGINT)
         loop.remove_signal_handler(signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Callable[[], None]]:
+    """For long work without an event loop: a function to be called between its steps, which raises `KeyboardInterrupt` after a Ctrl-C; a second
+    Ctrl-C ends the process. By itself Python raises it anywhere, also in libraries that make another error of it.
+    """
+    asked = False
+
+    def interrupted(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        sys.stderr.write(_TOLD)
+
+    def stop_if_asked() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield stop_if_asked
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -11,6 +11,7 @@ import typer
 import smallfirst
 from smallfirst.cli import (
     bill,
+    cache,
     calls,
     config,
     dataset,
@@ -47,6 +48,7 @@ app.add_typer(models.app, name="models", rich_help_panel=_ANSWER)
 app.add_typer(prices.app, name="prices", rich_help_panel=_ANSWER)
 app.command(name="serve", rich_help_panel=_ANSWER)(serve.serve)
 app.add_typer(calls.app, name="calls", rich_help_panel=_ANSWER)
+app.add_typer(cache.app, name="cache", rich_help_panel=_ANSWER)
 app.command(name="bill", rich_help_panel=_ANSWER)(bill.bill)
 app.command(name="explain", rich_help_panel=_ANSWER)(explain.explain)
 app.command(name="improve", rich_help_panel=_LEARN)(improve.improve)

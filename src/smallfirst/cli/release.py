@@ -144,6 +144,7 @@ def show(
     from smallfirst.classify import artifact
     from smallfirst.releases import Releases, weights_path
     from smallfirst.releases.bundle import WEIGHTS
+    from smallfirst.releases.cache_words import cache_words
     from smallfirst.routing.intent import read_fitted_intents
 
     _, state = load_config(config)
@@ -192,6 +193,8 @@ def show(
                 f"{bound.loss_bound:.2%} with {bound.confidence:.0%} confidence{'' if bound.kept else ' [yellow](not promised)[/]'}",
                 highlight=False,
             )
+        if told := cache_words(policy.cache):
+            out.print(f"cache: {escape(told)}", highlight=False)
 
 
 app.command()(diff)

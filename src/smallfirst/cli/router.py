@@ -44,7 +44,7 @@ _MAX_LOSS = typer.Option(
     "--max-loss",
     min=0,
     max=1,
-    help="The loss that is acceptable; default: the task's margin, else 0.02.",
+    help="The loss that is acceptable; default: the task's margin, less what a semantic cache may lose, else 0.02.",
 )
 _CONFIDENCE = typer.Option(0.95, min=0.5, max=0.9999, help="With which confidence the loss is kept.")
 _SEED = typer.Option(0, help="Of the split and of everything that draws.")
@@ -93,7 +93,7 @@ def fit(
 
     loaded, state = _configured(config)
     told = loaded.tasks.get(task) if loaded else None
-    goal = _goal(max_loss, told.margin if told else 0.02, confidence, budget_share, budget_usd, binary)
+    goal = _goal(max_loss, told.models_margin if told else 0.02, confidence, budget_share, budget_usd, binary)
     wanted_embedder = embedder or (told.router.embedder if told else "wordllama")
     after, before = (told.router.question_after, told.router.question_before) if told else ("", "")
     with progress_bar() as progress:

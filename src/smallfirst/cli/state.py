@@ -43,6 +43,24 @@ def state_of(state: Path | None, config: Path | None) -> Path:
     return (path.parent / load(path).storage.path).resolve()
 
 
+def config_and_state(state: Path | None, config: Path | None) -> tuple[Config, Path]:
+    """The configuration, its defaults where none was named or found, and the state directory. Raises `ConfigError` as `state_of` does, and where
+    a directory is named that is none.
+    """
+    from smallfirst.config import Config, find, load
+
+    if state is not None and not state.is_dir():
+        raise ConfigError(f"{state} is no directory", path="--state")
+    try:
+        path = find(config)
+    except ConfigError:
+        if config is not None:
+            raise
+        return Config(), state_of(state, config)
+    loaded = load(path)
+    return loaded, state or (path.parent / loaded.storage.path).resolve()
+
+
 def load_config(config: Path | None) -> tuple[Config, Path]:
     """The configuration, and its state directory."""
     from smallfirst.config import find, load

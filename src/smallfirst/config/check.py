@@ -2,8 +2,8 @@
 
 The parts are one file each: `references.py` (names that must exist), `addresses.py` (providers, where the
 gateway listens), `tasks.py` (ladders and contracts), `heads.py` (label heads), `scorers.py`,
-`learning.py` (what may be learned from), `routing.py` (calls that name no task), `sums.py` (prices and
-budgets).
+`learning.py` (what may be learned from), `routing.py` (calls that name no task), `cache.py` (what may be given
+again), `sums.py` (prices and budgets).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 
 from smallfirst.config.addresses import check_addresses
+from smallfirst.config.cache import check_cache
 from smallfirst.config.finding import Finding, Surroundings
 from smallfirst.config.heads import check_heads
 from smallfirst.config.learning import check_learning
@@ -40,6 +41,7 @@ def check(config: Config, around: Surroundings | None = None) -> list[Finding]:
         *check_learning(config),
         *check_scorers(config),
         *check_routing(config),
+        *check_cache(config, around),
     ]
     return sorted(found, key=lambda finding: _ORDER[finding.level])
 

@@ -16,7 +16,14 @@ Kind = Literal["reload", "release", "restart"]
 `restart`: the process must start again.
 """
 
-_RESTART = {("server", "host"), ("server", "port"), ("server", "drain_s"), ("storage", "path"), ("frontier",)}
+_RESTART = {
+    ("server", "host"),
+    ("server", "port"),
+    ("server", "drain_s"),
+    ("storage", "path"),
+    ("frontier",),
+    ("cache",),
+}
 _TASK_RELOADS = {"budget", "keep_bodies", "redact", "gate", "rollout"}
 _IDENTITY = {
     "",

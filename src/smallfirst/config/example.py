@@ -240,6 +240,10 @@ def _tasks(found: Found) -> str:
 #contract = {{ type = "label", labels = ["bug", "billing", "question", "other"] }}
 #instructions = "Answer with one word: bug, billing, question or other."
 
+# The same call of the same tenant is given the same answer; `smallfirst cache eval` says what that would be worth.
+#[tasks.triage.cache]
+#exact = true
+
 # JSON that must be valid against a schema.
 #[tasks.extract]
 #ladder = {ladder}

@@ -30,8 +30,8 @@ _READ = {
 _SECTIONS = {"model_list", "credential_list", "environment_variables", *_READ}
 _WHY = {
     "drop_params": "unknown fields pass through to hosted providers; an own engine gets an allowlist",
-    "cache": "answers are not cached by the configuration, but by a release",
-    "cache_params": "answers are not cached by the configuration, but by a release",
+    "cache": "a task says it: `exact = true` in [tasks.NAME.cache], and then a release",
+    "cache_params": "[tasks.NAME.cache] says what is cached and for how long, [cache] where; a Redis of answers is its url",
     "database_url": "the ledger is a file in storage.path; nothing is to be set up",
     "success_callback": "every call is in the ledger, and /metrics is for Prometheus",
     "failure_callback": "every call is in the ledger, and /metrics is for Prometheus",
@@ -42,9 +42,9 @@ _WHY = {
     "default_fallbacks": "a ladder belongs to a task, not to every call",
     "allowed_fails": "an endpoint's breaker opens after five failures in a row",
     "cooldown_time": "an endpoint's breaker opens for ten seconds, then longer",
-    "redis_host": "one process needs no shared state",
-    "redis_port": "one process needs no shared state",
-    "redis_password": "one process needs no shared state",
+    "redis_host": "one process needs no shared state; answers are shared by [cache] url",
+    "redis_port": "one process needs no shared state; answers are shared by [cache] url",
+    "redis_password": "one process needs no shared state; answers are shared by [cache] url",
     "provider_budget_config": "budgets are of keys, tenants and tasks, not of providers",
     "pass_through_endpoints": "[[relay]] passes a path on under its own name, to a declared provider",
     "store_model_in_db": "models stand in the file; those in LiteLLM's database were not read",

@@ -3,10 +3,11 @@
 Parsed once, in `config/load.py`.
 
 Three kinds of tables. *Where things are*: `server`, `storage`, `providers`, `models`, `aliases`, `tenants`,
-`keys`, `prices`, `relay`. A reload (SIGHUP) may change these. *How calls are answered*: `tasks` and
-`routing.intents`, the source from which `smallfirst release build` makes a candidate; editing it changes
-nothing that is served. *What proof is asked for*: `gate` and `tasks.NAME.gate`; a verdict names the rule by
-which it was reached, and one reached by another rule does not count.
+`keys`, `prices`, `relay`, `cache`. A reload (SIGHUP) may change these, but for what needs a restart (`cache`
+and some fields: `config/diff.py`). *How calls are answered*: `tasks` and `routing.intents`, the source from
+which `smallfirst release build` makes a candidate; editing it changes nothing that is served. *What proof is
+asked for*: `gate` and `tasks.NAME.gate`; a verdict names the rule by which it was reached, and one reached by
+another rule does not count.
 
 Every number with a unit carries it in its name. Secrets are never written here: a secret field holds
 `env:NAME`.
@@ -227,6 +228,35 @@ class Rollout(Strict, frozen=True):
     confidence: Annotated[float, Meta(gt=0.5, lt=1)] = 0.99  # of the watch over a whole canary
 
 
+class SemanticCache(Strict, frozen=True):
+    """Answers to calls that ask the same in other words: the last user message may differ, everything else may not."""
+
+    # wrong answers from the cache, of all calls of the task: what is proven before one is served, and watched
+    delta: Annotated[float, Meta(gt=0, le=0.2)] = 0.01
+    confidence: Annotated[float, Meta(gt=0.5, lt=1)] = 0.95  # of that bound, at all times together
+    embedder: str = "wordllama"  # as in `router.embedder`
+    # two answers are the same where the task's scorer gives this much for the one with the other as reference
+    same: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    min_checks: Share = 0.02  # the share of such hits that the models answer too, at least
+
+
+class TaskCache(Strict, frozen=True):
+    """Answers that may be given again, to the same tenant."""
+
+    exact: bool = False  # to the same call
+    semantic: SemanticCache | None = None  # and to one that asks the same in other words; needs `exact`
+    ttl_s: Positive = limits.CACHE_TTL_S  # counted from the answer, however often it is given again
+    sampled: bool = False  # also calls that sample: whose temperature is above 0, or not given
+    tools: bool = False  # also calls that offer tools; an answer that calls one is never stored
+    # top-level fields of a request that change nothing about its answer, such as `user` or `metadata`
+    ignore: tuple[str, ...] = ()
+
+    @property
+    def error_max(self) -> float:
+        """The share of all calls that the cache itself may answer wrongly: 0 where it answers the same call alone."""
+        return 0.0 if self.semantic is None else self.semantic.delta
+
+
 class Task(Strict, frozen=True):
     """A named kind of call. `ladder` names models, cheapest first; the last is the frontier model."""
 
@@ -239,10 +269,16 @@ class Task(Strict, frozen=True):
     scorer: Scorer = Scorer()
     gate: TaskGate = TaskGate()
     rollout: Rollout = Rollout()
+    cache: TaskCache = TaskCache()
     latency_ms: Positive | None = None
     budget: Budget = Budget()
     keep_bodies: bool = False
     redact: tuple[str, ...] = ()  # regular expressions whose matches are not stored
+
+    @property
+    def models_margin(self) -> float:
+        """What is left of the margin for the models, once the cache has lost what it may."""
+        return self.margin - self.cache.error_max
 
 
 class Routing(Strict, frozen=True):
@@ -267,6 +303,19 @@ class Gate(Strict, frozen=True):
     # whether evidence lapses also when a provider answers with a `system_fingerprint` that the comparison has
     # not seen; hosted ones change it often. Another model name always lapses it
     system_fingerprints: bool = True
+
+
+class Cache(Strict, frozen=True):
+    """Where answers that may be given again are kept, and how many."""
+
+    url: SecretRef | None = (
+        None  # `env:NAME` of redis://… or valkey://…, shared by replicas; default: a file of the state directory
+    )
+    max_entries: Annotated[int, Meta(ge=1)] = limits.CACHE_MAX_ENTRIES
+    max_bytes: Annotated[int, Meta(ge=1024)] = limits.CACHE_MAX_BYTES
+    max_entry_bytes: Annotated[int, Meta(ge=256)] = (
+        limits.CACHE_MAX_ENTRY_BYTES
+    )  # of one answer; longer ones are not kept
 
 
 class Learning(Strict, frozen=True):
@@ -297,6 +346,7 @@ class Config(Strict, frozen=True):
     tasks: dict[Name, Task] = {}
     routing: Routing = Routing()
     gate: Gate = Gate()
+    cache: Cache = Cache()
     learning: Learning = Learning()
     relay: tuple[Relay, ...] = ()
     # the model that baseline sends tasks to where a task's ladder is not to be trusted; default: each

@@ -119,7 +119,7 @@ def _redact(path: str, task: Task) -> Iterator[Finding]:
             continue
         if compiled.fullmatch(""):
             yield warning(where, "matches the empty text, so it marks every place")
-    if task.redact and not task.keep_bodies:
+    if task.redact and not task.keep_bodies and not task.cache.exact:
         yield note(
             dotted.join(path, "redact"),
             "while keep_bodies is false it has an effect on imported datasets alone",

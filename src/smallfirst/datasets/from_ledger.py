@@ -118,6 +118,8 @@ def _reference(
         kept = queries.bodies(again.id) if said is not None else None
         if said is not None and kept is not None:
             return _answered(said, kept.answer)
+    if call.from_cache:
+        return "calls that the cache answered: the call that was answered so first is the example"
     return "calls that a small model answered, with no correction and no frontier's answer to compare"
 
 

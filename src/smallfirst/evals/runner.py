@@ -66,7 +66,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         arms = tuple(
             ArmTold(
                 name=arm.name,
-                policy=arm.policy.hash,
+                policy=arm.policy.answers_hash,
                 models=arm.models,
                 release=arm.release,
                 baseline=arm.baseline,

@@ -34,7 +34,7 @@ class ArmTold(msgspec.Struct, frozen=True, kw_only=True):
     """An arm, as a run remembers it. `simulated`: those of its models that only pretend. `baseline`: the frontier alone, answers unchecked."""
 
     name: str
-    policy: str  # the policy's hash
+    policy: str  # the hash of what it asks: `Policy.answers_hash`
     models: tuple[str, ...]
     release: str = ""
     simulated: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        compared = (self.task, [(arm.name, arm.policy, arm.release) for arm in self.arms])
+        compared = (self.task, [(arm.name, arm.policy) for arm in self.arms])
         return hashlib.sha256(canonical((compared, self.scorer, self.examples))).hexdigest()
 
 

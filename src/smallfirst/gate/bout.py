@@ -172,6 +172,8 @@ class Bout:
             min_slice_rows=self._home.config.gate.min_slice_rows,
             cost_ratio_max=subject.gate.cost_ratio_max,
             latency_ratio_max=subject.gate.latency_ratio_max,
+            cache_error=subject.candidate.policy.cache.error_max,
+            cache_error_max=subject.gate.cache_error_max,
         )
 
     async def _mark(self, found: Run) -> None:

@@ -1,8 +1,8 @@
 """The rollout's controller, a process of its own: `python -m smallfirst.gate.controller --config FILE --state DIR`.
 
 `serve` starts it and starts it again when it dies. It reads the ledger, which a running gateway writes within a second, keeps what it counted in
-`STATE/rollout.json` and `STATE/outlook.json`, and changes `STATE/channels.json`. It renews a canary's lease only where a whole look went
-well, so whatever goes wrong with it, the canary ends by itself.
+`STATE/rollout.json`, `STATE/outlook.json` and `STATE/cache/`, and changes `STATE/channels.json`. It renews a lease, a canary's or that of what was
+proven of the cache, only where a whole look went well, so whatever goes wrong with it, they end by themselves.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 from smallfirst.config import load
 from smallfirst.config.schema import Config
 from smallfirst.errors import ConfigError, SmallfirstError, StateError
+from smallfirst.gate.controller_cache import CacheKeeper
 from smallfirst.gate.controller_canary import Keeper
 from smallfirst.gate.controller_probes import Prober
 from smallfirst.gate.outlook import Watcher
@@ -33,6 +34,7 @@ from smallfirst.ledger.notes import Notes
 _log = logging.getLogger("smallfirst.controller")
 TURN_EVERY_S = 1.0
 OUTLOOK_EVERY_S = 5.0
+_CACHE_TURNS = 2  # in each: hits that it does not know of yet take up room
 _LOCK = "controller.lock"
 
 
@@ -46,10 +48,11 @@ class Controller:
         self._notes: Notes | None = None
         self._ledger: LedgerView | None = None
         self._looked_s = -OUTLOOK_EVERY_S
-        self._said = ""
+        self._said = self._said_of_cache = ""
         self.keeper = Keeper(state, self._config, self._tell)
         self.watcher = Watcher(state, self._config, self._tell)
         self.prober = Prober(state, path.parent, self._config, self._tell)
+        self.cache = CacheKeeper(state, self._config, self._tell)
 
     def turn(self) -> bool:
         """One look at everything; whether it went well."""
@@ -68,6 +71,18 @@ class Controller:
             self.close()
             return False
         self._said = ""
+        return True
+
+    def turn_cache(self) -> bool:
+        """One look at what the cache has earned, by itself: what is wrong with it costs hits, and no canary its lease."""
+        try:
+            self.cache.turn()
+        except (SmallfirstError, OSError) as error:
+            if str(error) != self._said_of_cache:
+                _log.warning("nothing was proven of semantic hits in this turn: %s", error)
+                self._said_of_cache = str(error)
+            return False
+        self._said_of_cache = ""
         return True
 
     def close(self) -> None:
@@ -103,7 +118,7 @@ class Controller:
         except ConfigError as error:
             _log.warning("the configuration was edited and is wrong; the one before stays: %s", error)
             return
-        self.keeper.config = self.watcher.config = self.prober.config = self._config
+        self.keeper.config = self.watcher.config = self.prober.config = self.cache.config = self._config
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,8 +137,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             controller = Controller(parsed.config, parsed.state)
             while not stopped.is_set():
                 controller.turn()
-                stopped.wait(TURN_EVERY_S)
+                for _ in range(_CACHE_TURNS):
+                    controller.turn_cache()
+                    stopped.wait(TURN_EVERY_S / _CACHE_TURNS)
             controller.close()
+            controller.cache.close()
     except SmallfirstError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -37,7 +37,7 @@ def earlier_answers(state: Path, subject: Subject, examples: Sequence[Example]) 
             mine.name: arm.name
             for mine in subject.arms
             for arm in told.arms
-            if arm.policy == mine.policy.hash
+            if arm.policy == mine.policy.answers_hash
         }
         answers = store.read() if names else {}
         for mine, theirs in names.items():

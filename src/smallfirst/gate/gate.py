@@ -72,9 +72,9 @@ class Gate:
         if known is not None:
             return Found(verdict=known, known=True, saved=True)
         case, plans = self.case, []
-        tasks = [self._unchanged(task) for task in case.unchanged]
+        tasks = [*(self._unchanged(task) for task in case.unchanged), *case.settled]
         marks: dict[str, Fingerprint] = {}
-        if case.proof is not None and (case.unchanged or case.taken):
+        if case.proof is not None and (case.unchanged or case.settled or case.taken):
             marks.update(case.proof.verdict.fingerprints)
         async with contextlib.AsyncExitStack() as stack:
             notes = stack.enter_context(Notes(self._home.state))
@@ -119,7 +119,7 @@ class Gate:
     def _known(self) -> Verdict | None:
         """The verdict on these very comparisons, where it is there and counts; made anew it would be the same."""
         case = self.case
-        compared = case.subjects or case.taken
+        compared = case.subjects or case.settled or case.taken
         if not compared and case.candidate == case.comparator and case.proof is not None:
             return case.proof.verdict  # what is live is proven: saying so again would be no evidence
         wanted = self._wanted()
@@ -144,6 +144,8 @@ class Gate:
             task: (case.release.policies[task].hash, case.rule_hashes[task], "", "", 0)
             for task in case.unchanged
         }
+        for one in case.settled:
+            wanted[one.task] = (one.policy, one.rule, one.dataset, one.scorer, one.read)
         for one in case.subjects:
             read = self._reads.of(one.seal, one.comparison, kin=one.kin)
             if not read.claimed:

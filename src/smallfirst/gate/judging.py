@@ -36,6 +36,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     min_slice_rows: int = 200
     cost_ratio_max: float | None = None
     latency_ratio_max: float | None = None
+    cache_error: float = 0.0  # what the candidate's cache may answer wrongly, of all calls
+    cache_error_max: float | None = None
 
     @property
     def margin_in_slices(self) -> float:
@@ -188,7 +190,16 @@ def _budgets(rows: Rows, candidate: Answers, live: Answers, rule: Rule) -> list[
             candidate.latencies, live.latencies, 0.95, confidence=2 * BUDGET_CONFIDENCE - 1
         )
         found.append(_budget("latency_p95", ratio, rule.latency_ratio_max))
-    return found
+    cache = cache_budget(rule.cache_error, rule.cache_error_max)
+    return found if cache is None else [*found, cache]
+
+
+def cache_budget(error: float, limit: float | None) -> Budget | None:
+    """What a cache may answer wrongly, beside its limit; None where there is no limit. It is a promise that is watched, not a measurement."""
+    if limit is None:
+        return None
+    finding: Finding = "pass" if error <= limit else "fail"
+    return Budget(of="cache_error", finding=finding, value=error, bound=error, limit=limit)
 
 
 def _cost(rows: Rows, mine: Sequence[int | None], theirs: Sequence[int | None], limit: float) -> Budget:

@@ -18,7 +18,7 @@ _MARKS = "\\`*_{}[]()#|!~@"
 _BUDGETS = {
     "cost": "cost a call over the live release's",
     "latency_p95": "95th percentile of latency over the live release's",
-    "cache_error": "wrong answers from the cache",
+    "cache_error": "what the cache may answer wrongly, of all calls",
 }
 
 
@@ -73,6 +73,8 @@ def budget_words(budget: Budget) -> str:
     if budget.value is None:
         why = "no price is known" if budget.of == "cost" and budget.finding != "fail" else "cannot be said"
         return f"{what}: {why}, the limit is {budget.limit:g}"
+    if budget.of == "cache_error":  # what it is held to, not what was seen
+        return f"{what}: {budget.value:g}, the limit is {budget.limit:g}"
     bound = "" if budget.bound is None else f", at most {budget.bound:.3g} with 95 % confidence"
     return f"{what}: {budget.value:.3g}{bound}, the limit is {budget.limit:g}"
 
@@ -114,7 +116,8 @@ def _task(each: TaskVerdict) -> list[str]:
         lines += ["The policy is the live one; what takes calls for the task is not.", ""]
     read = f"read {each.read} of its held-out part" if each.read else "its held-out part was not read"
     scorer = f", scorer `{each.scorer}`" if each.scorer else ""
-    lines.append(f"Dataset `{each.dataset[:12]}` ({read}){scorer}." if each.dataset else "No dataset.")
+    nothing = "No dataset." if each.finding == "not-enough-evidence" else "Nothing had to be asked."
+    lines.append(f"Dataset `{each.dataset[:12]}` ({read}){scorer}." if each.dataset else nothing)
     if each.note:
         lines += ["", f"{_plain(each.note[0].upper() + each.note[1:])}."]
     if each.comparisons:

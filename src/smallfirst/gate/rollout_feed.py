@@ -42,7 +42,7 @@ def usual(ledger: LedgerView, task: str, *, without: str) -> Usual | None:
     before: int | None = None
     while len(found) < _USUAL_CALLS:
         listed = ledger.queries.calls(wanted, limit=_BATCH, before=before)
-        found += [one.call for one in listed if one.call.release != without and one.call.status in _COUNTED]
+        found += [one.call for one in listed if one.call.release != without and _counts(one.call)]
         if len(listed) < _BATCH:
             break
         before = listed[-1].n
@@ -57,6 +57,11 @@ def usual(ledger: LedgerView, task: str, *, without: str) -> Usual | None:
         p95_ms=float(np.quantile([call.latency_ms for call in answered], 0.95)),
         failed=1 - len(answered) / len(found),
     )
+
+
+def _counts(call: Call) -> bool:
+    """Whether a call says how a release answers. What the cache answered does not: a canary begins with an empty one."""
+    return call.status in _COUNTED and not call.from_cache
 
 
 def first_call(ledger: LedgerView, began_ms: int) -> int:
@@ -83,7 +88,7 @@ def _feed_call(
     call: Call, watched: Watched, watches: Mapping[str, TaskWatch], policies: Mapping[str, Policy]
 ) -> bool:
     watch = watches.get(call.task)
-    if watch is None or not is_of_canary(call, watched) or call.status not in _COUNTED:
+    if watch is None or not is_of_canary(call, watched) or not _counts(call):
         return False
     watch.add_call(
         failed=call.status in FAILED,

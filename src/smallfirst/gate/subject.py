@@ -13,6 +13,7 @@ from smallfirst.errors import DatasetError, ReleaseError
 from smallfirst.evals.arm import Arm, frontier_arm, release_arm
 from smallfirst.evals.judging import JudgeAsk
 from smallfirst.evals.session import Home, scorer_of
+from smallfirst.gate import cache_rule
 from smallfirst.gate.intents import Intents, intents_of
 from smallfirst.gate.reads import Reads
 from smallfirst.gate.unseen import check_unseen
@@ -20,7 +21,7 @@ from smallfirst.releases import BASELINE, Policy, Release, Releases, Verdicts, r
 from smallfirst.releases.policy import baseline_policy, canonical
 from smallfirst.releases.proof import Proof, Prover
 from smallfirst.releases.rule import task_rule_hash
-from smallfirst.releases.verdict import Against
+from smallfirst.releases.verdict import Against, TaskVerdict
 from smallfirst.scoring import is_judged
 from smallfirst.scoring.measurement import Measured, Measurements
 from smallfirst.scoring.scorer import Scorer
@@ -48,7 +49,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def margin(self) -> float:
-        return self.candidate.policy.margin
+        """What the models may lose: the task's margin, less what its cache may."""
+        return self.candidate.policy.models_margin
 
     @property
     def seal(self) -> str:
@@ -69,8 +71,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def asked(self) -> str:
-        """The name of what is asked: another rule, or more labels, need no new answers."""
-        arms = sorted((arm.name, arm.policy.hash) for arm in self.arms)
+        """The name of what is asked: another rule, another cache, or more labels, need no new answers."""
+        arms = sorted((arm.name, arm.policy.answers_hash) for arm in self.arms)
         return hashlib.sha256(
             canonical((self.task, arms, self.dataset.id, self.scorer.id, self.again))
         ).hexdigest()
@@ -95,13 +97,13 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     def comparison(self) -> str:
         """As in `Subject`."""
         assert self.dataset is not None
-        told = (self.policy.task, self.policy.margin, self.dataset.id, self.rule_hash)
+        told = (self.policy.task, self.policy.models_margin, self.dataset.id, self.rule_hash)
         return hashlib.sha256(canonical((*told, self.intents.compared))).hexdigest()
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """A candidate beside what is live. `unchanged` are the tasks whose policy is the live one, and proven by `proof` (or baseline); `taken` those
-    of which only that can be said.
+    of which only that can be said. `settled` are verdicts on tasks whose cache rule alone decides: nothing is asked for them.
     """
 
     candidate: str
@@ -112,6 +114,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     taken: tuple[Taken, ...]
     rule_hashes: dict[str, str]
     live_policies: dict[str, str]
+    settled: tuple[TaskVerdict, ...] = ()
     proof: Proof | None = None
 
 
@@ -130,14 +133,19 @@ def open_case(home: Home, prefix: str, *, task: str = "") -> Case:
     beside = None if live is None else (comparator, live)
     intents = intents_of(home.state, name, release, beside, proven=proof is not None)
     again = _lapses(home, name)
-    subjects, unchanged, taken = [], [], []
+    subjects, unchanged, taken, settled = [], [], [], []
     policies: dict[str, Policy] = {}
     for each, policy in release.policies.items():
         has_live = live is not None and each in live.policies
         policies[each] = live.policies[each] if live and has_live else baseline_policy(each, home.config)
         judged = intents if intents is not None and each in intents.tasks else None
         if policy.hash != policies[each].hash or not _is_proven(proof, each, has_live=has_live):
-            if task in ("", each):
+            if task not in ("", each):
+                continue
+            found = _settled(home, policy, policies[each], proof, has_live=has_live, judged=judged)
+            if found is not None:
+                settled.append(found)
+            else:
                 mine = release_arm(release, each, name=CANDIDATE)
                 theirs = release_arm(live, each, name=LIVE) if live and has_live else None
                 subjects.append(_subject(home, mine, theirs, again=again.get(each, 0), intents=judged))
@@ -154,8 +162,27 @@ def open_case(home: Home, prefix: str, *, task: str = "") -> Case:
         taken=tuple(taken),
         rule_hashes={each: task_rule_hash(home.config, each) for each in release.policies},
         live_policies={each: policy.hash for each, policy in policies.items()},
+        settled=tuple(settled),
         proof=proof,
     )
+
+
+def _settled(
+    home: Home, policy: Policy, live: Policy, proof: Proof | None, *, has_live: bool, judged: Intents | None
+) -> TaskVerdict | None:
+    """The verdict that the task's cache rule decides; None where answers are to be compared, or the classifier that takes its calls is."""
+    task = policy.task
+    proven = _is_proven(proof, task, has_live=has_live)
+    said = [one for one in proof.verdict.tasks if one.task == task] if proof is not None and proven else []
+    beside = cache_rule.Beside(
+        live=live,
+        frontier=frontier_arm(task, home.config).policy,
+        rule_hash=task_rule_hash(home.config, task),
+        proven=said[0] if said and has_live else None,
+        is_baseline=not has_live,
+    )
+    found = cache_rule.settled(policy, home.config.tasks[task].gate, beside)
+    return None if found is not None and found.finding == "pass" and judged is not None else found
 
 
 def _live(home: Home) -> tuple[str, Release | None]:
@@ -168,14 +195,17 @@ def _subject(home: Home, candidate: Arm, live: Arm | None, *, again: int, intent
     task, policy = candidate.policy.task, candidate.policy
     frontier = frontier_arm(task, home.config)
     others: dict[Against, Arm] = {}
-    if live is not None and live.policy.hash not in (frontier.policy.hash, policy.hash):
+    if live is not None and live.policy.answers_hash not in (
+        frontier.policy.answers_hash,
+        policy.answers_hash,
+    ):
         others["live"] = live
-    if policy.hash != frontier.policy.hash or not others:
+    if policy.answers_hash != frontier.policy.answers_hash or not others:
         others["frontier"] = frontier
     gate = home.config.tasks[task].gate
     dataset = _dataset(Datasets(home.state), task, gate.dataset)
     kin, elsewhere = _other_reads(home, dataset)
-    cautions = (*check_unseen(policy, dataset, home.state), *elsewhere)
+    cautions = (*check_unseen(policy, dataset, home.state), *elsewhere, *cache_rule.cautions(policy))
     scorer, judge = scorer_of(policy.scorer, policy.contract, home)
     return Subject(
         task=task,

@@ -77,7 +77,7 @@ class TakenBout:
     def _rule(self, read: Read) -> Rule:
         gate = self._home.config.gate
         return Rule(
-            margin=self._subject.policy.margin,
+            margin=self._subject.policy.models_margin,
             alpha=read.alpha,
             next_alpha=spending.spent_at(read.number + 1, gate.alpha),
             power=gate.power,

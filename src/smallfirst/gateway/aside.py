@@ -17,8 +17,19 @@ import msgspec
 
 from smallfirst import limits
 from smallfirst.answering.climb import Answer
+from smallfirst.cache.entry import Entry
 from smallfirst.errors import LedgerUnavailable, StateError
-from smallfirst.gateway.aside_call import AsideCall, Asked, Books, LeftOut, Said, Side, whole
+from smallfirst.gateway.aside_call import (
+    AsideCall,
+    Asked,
+    Books,
+    LeftOut,
+    Said,
+    Side,
+    asked_of,
+    side_of,
+    whole,
+)
 from smallfirst.gateway.aside_draw import EXPLORE, SHADOW, Drawn, Purpose, draw
 from smallfirst.gateway.aside_labels import Answers, LateLabels
 from smallfirst.gateway.aside_scores import Scores, Unscored
@@ -51,7 +62,7 @@ class Aside:
 
     def __init__(self, ledger: Ledger, metrics: Metrics, evidence: Evidence) -> None:
         self._ledger = ledger
-        self._books = Books(ledger, metrics, evidence)
+        self.books = Books(ledger, metrics, evidence)
         self._counts = metrics.aside
         self._waiting: asyncio.Queue[_Job] = asyncio.Queue(limits.ASIDE_WAITING)
         self._workers: list[asyncio.Task[None]] = []
@@ -81,12 +92,11 @@ class Aside:
         draft: Draft,
         chosen: Chosen,
         incoming: Incoming,
-        answer: Answer,
+        answer: Answer | Entry,
         drawn: Drawn | None,
     ) -> None:
-        """Takes up a call whose client has its whole answer. Never waits, and leaves out what finds no room."""
-        record = answer.attempting.record
-        if drawn is None or record is None or record.status not in _ANSWERED:
+        """Takes up a call whose client has its whole answer, from the models or from the cache. Never waits, and leaves out what finds no room."""
+        if drawn is None or (isinstance(answer, Answer) and not _answered(answer)):
             return
         if self._stopped:
             self._counts.left_out("shutdown")
@@ -171,7 +181,7 @@ class Aside:
 
     def _call(self, job: _Job, side: Side, purpose: Purpose) -> AsideCall:
         chance = job.drawn.chances[purpose]
-        return AsideCall(self._books, job.asked, side, purpose=purpose, chance=chance)
+        return AsideCall(self.books, job.asked, side, purpose=purpose, chance=chance)
 
     async def _follow_labels(self) -> None:
         """Scores anew what a label has come for since."""
@@ -215,28 +225,41 @@ class Aside:
             self._counts.scored(purpose, answers.policies[purpose].task)
 
 
+def _answered(answer: Answer) -> bool:
+    record = answer.attempting.record
+    return record is not None and record.status in _ANSWERED
+
+
 def _job(
-    running: Running, draft: Draft, chosen: Chosen, incoming: Incoming, answer: Answer, drawn: Drawn
+    running: Running, draft: Draft, chosen: Chosen, incoming: Incoming, answer: Answer | Entry, drawn: Drawn
 ) -> _Job:
-    side = Side(
-        policy=chosen.policy,
-        policy_hash=chosen.policy_hash,
-        release=chosen.release,
-        channel=chosen.channel or "live",
-        router=chosen.router,
-    )
-    asked = Asked(
-        running=running,
-        incoming=incoming,
-        call=draft.id,
-        tenant=draft.tenant,
-        key=draft.key,
-        conversation=draft.conversation,
-        trainable=draft.trainable,
-    )
-    return _Job(
-        asked=asked, side=side, drawn=drawn, known=tuple(_known(side, draft.id, draft.attempts, answer))
-    )
+    side, asked = side_of(chosen), asked_of(running, draft, incoming)
+    if isinstance(answer, Answer):
+        known = _known(side, draft.id, draft.attempts, answer)
+    else:
+        known = _given_again(side, draft, answer, drawn)
+    return _Job(asked=asked, side=side, drawn=drawn, known=tuple(known))
+
+
+def _given_again(side: Side, draft: Draft, entry: Entry, drawn: Drawn) -> list[Said]:
+    """What the client got from the cache. It says nothing of what models cost and how long they take: who explores asks all of them. Nor is it what
+    the frontier says to this call, where it was said to another.
+    """
+    another = draft.cache == "semantic" and entry.rung == len(side.policy.ladder) - 1
+    if EXPLORE in drawn.chances or another:
+        return []
+    return [
+        Said(
+            side=side,
+            rung=entry.rung,
+            model=entry.model,
+            text=entry.text,
+            call=draft.id,
+            latency_ms=round(draft.ttft_ms or 0.0, 3),
+            cost_nusd=0,
+            answered=True,
+        )
+    ]
 
 
 def _known(side: Side, call: str, attempts: list[Attempt], answer: Answer) -> list[Said]:

@@ -18,6 +18,7 @@ from smallfirst.gateway.account import CallAccount
 from smallfirst.gateway.aside_draw import Purpose
 from smallfirst.gateway.bodies import bodies_of
 from smallfirst.gateway.budget import Budgets, Limit
+from smallfirst.gateway.chosen import Chosen
 from smallfirst.gateway.draft import Draft
 from smallfirst.gateway.evidence import Evidence
 from smallfirst.gateway.metrics import Metrics
@@ -87,6 +88,30 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     trainable: bool
 
 
+def side_of(chosen: Chosen) -> Side:
+    """By what the client's call was answered."""
+    return Side(
+        policy=chosen.policy,
+        policy_hash=chosen.policy_hash,
+        release=chosen.release,
+        channel=chosen.channel or "live",
+        router=chosen.router,
+    )
+
+
+def asked_of(running: Running, draft: Draft, incoming: Incoming) -> Asked:
+    """The client's call, to be asked again."""
+    return Asked(
+        running=running,
+        incoming=incoming,
+        call=draft.id,
+        tenant=draft.tenant,
+        key=draft.key,
+        conversation=draft.conversation,
+        trainable=draft.trainable,
+    )
+
+
 class Books:
     """Where such calls are written down, and what they have cost today, by task."""
 
@@ -105,6 +130,7 @@ class AsideCall:
         self._asked = asked
         self._side = side
         self._clock = Clock()
+        self.answer: Answer | None = None  # once it was asked
         self._draft = _draft(asked, side, self._clock, purpose, chance)
         running = asked.running
         self._account = CallAccount(
@@ -119,6 +145,11 @@ class AsideCall:
         self._answerer = Answerer(
             catalogue=running.answerer.catalogue, transport=running.answerer.transport, prices=running.prices
         )
+
+    @property
+    def outside_bound(self) -> bool:
+        """Whether its answer was decided outside of the quality bound."""
+        return self._draft.outside_bound
 
     async def ask_rung(self, rung: int) -> Said:
         """One rung alone, checked by the contract. Raises `LeftOut`."""
@@ -179,6 +210,7 @@ class AsideCall:
         except BaseException:
             self._settle("error", 500, "internal_error")
             raise
+        self.answer = answer
         draft, reply = self._draft, answer.reply
         assert isinstance(reply, WholeReply)  # none is asked for as a stream
         draft.model, draft.rung = answer.model.name, answer.attempting.plan.rung

@@ -54,10 +54,30 @@ class Scores:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._scored, policy, answers, frontier, label)
 
+    async def against(self, policy: Policy, text: str, fresh: str) -> float:
+        """The score in [0, 1] of an answer with another as its reference. Raises `Unscored` as `of` does."""
+        if policy.scorer.kind == "judge":
+            raise Unscored("judge")
+        if max(len(text), len(fresh)) > limits.ASIDE_SCORED_CHARS:
+            raise Unscored("too_long")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._against, policy, text, fresh)
+
     def close(self) -> None:
         """Lets go of the thread, once it has scored what it is at."""
         self._thread.submit(self._runner.close)
         self._thread.shutdown(wait=False)
+
+    def _against(self, policy: Policy, text: str, fresh: str) -> float:
+        """In the thread."""
+        from smallfirst.scoring import reference_of
+
+        try:
+            scorer = _scorer(canonical(policy.scorer), type(policy.contract), canonical(policy.contract))
+            reference = reference_of(fresh, policy.contract)
+            return self._runner.run(scorer.score(text, reference)).value
+        except ScorerError as error:
+            raise Unscored("scorer", str(error)) from error
 
     def _scored(self, policy: Policy, answers: Sequence[Said], frontier: Said, label: Any) -> list[float]:
         """In the thread."""

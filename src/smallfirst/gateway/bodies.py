@@ -17,13 +17,18 @@ def keeps_bodies(config: Config, draft: Draft) -> bool:
     return task is not None and task.keep_bodies
 
 
+def kept_days(config: Config, tenant: str) -> int:
+    """For how many days what this tenant says may be kept; 0: not at all."""
+    known = config.tenants.get(tenant)
+    return config.storage.bodies_days if known is None or known.bodies_days is None else known.bodies_days
+
+
 def bodies_of(config: Config, draft: Draft, request: bytes, answer: bytes) -> Bodies | None:
     """What is kept of a call's bodies, redacted; None where nothing is: too long ones are left out, not cut."""
     task = config.tasks.get(draft.task)
     if task is None or not task.keep_bodies:
         return None
-    tenant = config.tenants.get(draft.tenant)
-    days = config.storage.bodies_days if tenant is None or tenant.bodies_days is None else tenant.bodies_days
+    days = kept_days(config, draft.tenant)
     if days == 0 or len(request) + len(answer) > limits.MAX_STORED_BODY_BYTES:
         return None
     return Bodies(
@@ -35,6 +40,12 @@ def bodies_of(config: Config, draft: Draft, request: bytes, answer: bytes) -> Bo
         answer=redact(answer, task.redact),
         keep_days=days,
     )
+
+
+def would_redact(config: Config, task: str, *texts: bytes) -> bool:
+    """Whether the task takes something out of these before they are stored: what must be stored whole or not at all is then not stored."""
+    told = config.tasks.get(task)
+    return told is not None and any(redact(text, told.redact) != text for text in texts)
 
 
 def redact(data: bytes, patterns: tuple[str, ...]) -> bytes:

@@ -8,7 +8,7 @@ from smallfirst.answering.account import Plan
 from smallfirst.answering.attempt import Clock
 from smallfirst.chat import Origin
 from smallfirst.ledger.call_id import new_call_id
-from smallfirst.ledger.records import Attempt, Call, CallStatus, Intent
+from smallfirst.ledger.records import Attempt, CacheResult, Call, CallStatus, Intent
 
 
 class Draft:
@@ -40,6 +40,10 @@ class Draft:
         self.ttft_ms: float | None = None
         self.overhead_ms = 0.0
         self.answer_chars = 0
+        self.cache: CacheResult = ""
+        self.age_s = 0  # of an answer from the cache
+        self.saved_nusd: int | None = 0
+        self.followed_ms = 0.0  # spent waiting for another call's answer to the same
 
     @property
     def cost_nusd(self) -> int | None:
@@ -57,8 +61,8 @@ class Draft:
         return next((one.model for one in reversed(self.attempts) if one.kind != "route"), "")
 
     def waited_ms(self) -> float:
-        """The time spent waiting for upstreams until now, of attempts that have ended."""
-        return sum(attempt.latency_ms for attempt in self.attempts)
+        """The time spent waiting for upstreams until now, of attempts that have ended; those of a call that it followed count too."""
+        return self.followed_ms + sum(attempt.latency_ms for attempt in self.attempts)
 
     def intent(self, plan: Plan, clock: Clock) -> Intent:
         """What is written before an attempt is sent."""
@@ -120,4 +124,6 @@ class Draft:
             unproven=self.unproven,
             outside_bound=self.outside_bound,
             trainable=self.trainable,
+            cache=self.cache,
+            saved_nusd=self.saved_nusd,
         )

@@ -8,9 +8,12 @@ from collections.abc import Awaitable
 
 from smallfirst.answering.attempt import Clock
 from smallfirst.errors import CallError, LedgerUnavailable, Overloaded, UpstreamError
+from smallfirst.gateway import headers
 from smallfirst.gateway.account import CallAccount
 from smallfirst.gateway.aside import Aside
+from smallfirst.gateway.bad_hits import BadHits
 from smallfirst.gateway.bodies import bodies_of
+from smallfirst.gateway.cached import Cache
 from smallfirst.gateway.client import Client, ClientGone
 from smallfirst.gateway.draft import Draft
 from smallfirst.gateway.evidence import Evidence
@@ -29,12 +32,16 @@ _STOPPING = "the gateway is stopping; ask again"
 class Desk:
     """What all calls share. `running` is swapped whole on a reload, and where another release is to answer."""
 
-    def __init__(self, running: Running, ledger: Ledger, metrics: Metrics, evidence: Evidence) -> None:
+    def __init__(
+        self, running: Running, ledger: Ledger, metrics: Metrics, evidence: Evidence, cache: Cache
+    ) -> None:
         self.running = running
         self.ledger = ledger
         self.metrics = metrics
         self.evidence = evidence
         self.aside = Aside(ledger, metrics, evidence)
+        self.cache = cache
+        self.bad_hits = BadHits(cache, ledger.queries)
         self.in_flight = 0
 
 
@@ -105,7 +112,7 @@ class CallInHand:
         draft = self.draft
         dialect = "anthropic" if draft.dialect == "anthropic" else "openai"
         status, told, body = errors.render(error, dialect=dialect, request_id=draft.id)
-        told.append((b"x-smallfirst-call", draft.id.encode()))
+        told += [(b"x-smallfirst-call", draft.id.encode()), *headers.cache_headers(draft)]
         if isinstance(error, UpstreamError) and (model := draft.last_asked):
             told.append((b"x-smallfirst-model", model.encode()))
         await self.client.answer(status, told, body)

@@ -8,6 +8,7 @@ from smallfirst.answering.climb import Answer
 from smallfirst.answering.decide import Decision
 from smallfirst.gateway.client import Client
 from smallfirst.gateway.draft import Draft
+from smallfirst.ledger.records import HITS
 from smallfirst.money import NUSD_PER_USD
 
 TASK = b"x-smallfirst-task"
@@ -17,7 +18,8 @@ TRAIN = b"x-smallfirst-train"  # 0: nothing may be trained on this call
 EXPLAIN = b"x-smallfirst-explain"
 _MAX_EXPLANATION_CHARS = 6000  # of the 8 KiB that clients and proxies let a header have
 _REASON_CHARS = (500, 80, 20)
-_TOLD = ("judgement", "place", "trusted", "channel", "lapsed")  # of the decision's record
+_TOLD = ("judgement", "place", "trusted", "channel", "lapsed", "cache")  # of the decision's record
+_MISS, _BYPASS, _NO_AGE = (b"x-smallfirst-cache", b"miss"), (b"x-smallfirst-cache", b"bypass"), (b"age", b"0")
 
 
 def answer_headers(
@@ -25,17 +27,7 @@ def answer_headers(
 ) -> list[tuple[bytes, bytes]]:
     """What answered, at what cost, and, on request, why. The provider's own headers come along within one dialect."""
     reply = answer.reply
-    headers = [
-        (b"x-smallfirst-call", draft.id.encode()),
-        (b"x-smallfirst-model", answer.model.name.encode()),
-        (b"x-smallfirst-overhead-ms", b"%.2f" % draft.overhead_ms),
-    ]
-    if draft.task:
-        headers.append((b"x-smallfirst-rung", b"%d" % draft.rung))
-        headers.append((b"x-smallfirst-release", draft.release[:12].encode()))
-        headers.append((b"x-smallfirst-channel", draft.decision["channel"].encode()))
-    if draft.unproven:
-        headers.append((b"x-smallfirst-unproven", b"1"))
+    headers = _call_headers(draft)
     if answer.unmet:
         headers.append((b"x-smallfirst-check", b"unmet"))
     if answer.model.simulated:
@@ -59,6 +51,44 @@ def answer_headers(
             headers.append((lowered.encode(), value.encode("latin-1", "replace")))
     if not has_id:
         headers += [(b"x-request-id", draft.id.encode()), (b"request-id", draft.id.encode())]
+    return headers
+
+
+def cached_headers(draft: Draft, client: Client, *, simulated: bool) -> list[tuple[bytes, bytes]]:
+    """The same of an answer from the cache: it costs nothing, and names the model that was asked for it first."""
+    headers = _call_headers(draft)
+    if simulated:
+        headers.append((b"x-smallfirst-simulated", b"1"))
+    headers.append((b"x-smallfirst-cost-usd", b"0.000000000"))
+    if client.headers.get(EXPLAIN) == b"1":
+        headers.append((b"x-smallfirst-explain", explanation(draft, Decision(task=draft.task, steps=()))))
+    return [*headers, (b"x-request-id", draft.id.encode()), (b"request-id", draft.id.encode())]
+
+
+def cache_headers(draft: Draft) -> list[tuple[bytes, bytes]]:
+    """What the cache had for a call, whatever became of it, and how old its answer is in seconds."""
+    if draft.cache in HITS:
+        return [
+            (b"x-smallfirst-cache", b"hit"),
+            (b"x-smallfirst-cache-by", draft.cache.encode()),
+            (b"age", b"%d" % draft.age_s),
+        ]
+    return [_MISS if draft.cache else _BYPASS, _NO_AGE]
+
+
+def _call_headers(draft: Draft) -> list[tuple[bytes, bytes]]:
+    headers = [
+        (b"x-smallfirst-call", draft.id.encode()),
+        (b"x-smallfirst-model", draft.model.encode()),
+        (b"x-smallfirst-overhead-ms", b"%.2f" % draft.overhead_ms),
+        *cache_headers(draft),
+    ]
+    if draft.task:
+        headers.append((b"x-smallfirst-rung", b"%d" % draft.rung))
+        headers.append((b"x-smallfirst-release", draft.release[:12].encode()))
+        headers.append((b"x-smallfirst-channel", draft.decision["channel"].encode()))
+    if draft.unproven:
+        headers.append((b"x-smallfirst-unproven", b"1"))
     return headers
 
 

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from smallfirst import limits
 from smallfirst.chat import Usage
 from smallfirst.gateway.aside_counts import AsideCounts
+from smallfirst.gateway.cache_counts import CacheCounts
 from smallfirst.ledger.records import Call
 from smallfirst.money import NUSD_PER_USD
 
@@ -79,6 +80,7 @@ class Metrics(Collector):
         self._first_token = _Histogram(_DURATION_BOUNDS_S)
         self._overhead = _Histogram(_OVERHEAD_BOUNDS_S)
         self.aside = AsideCounts()
+        self.cache = CacheCounts()
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self.endpoints: Callable[[], Iterable[Endpoint]] = tuple
         self._registry = CollectorRegistry(auto_describe=False)
@@ -93,6 +95,8 @@ class Metrics(Collector):
         self._overhead.observe((), call.overhead_ms / 1000)
         if call.stream and call.ttft_ms is not None:
             self._first_token.observe(labels, call.ttft_ms / 1000)
+        if call.cache:
+            self.cache.settled(call)
         self._attempted(call)
 
     def settled_aside(self, call: Call) -> None:
@@ -162,6 +166,7 @@ class Metrics(Collector):
             self._refused,
         )
         yield from self.aside.families()
+        yield from self.cache.families()
         yield self._duration.family(
             "smallfirst_request_duration_seconds", "From arrival to last byte", ("task", "model")
         )

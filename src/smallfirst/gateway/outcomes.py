@@ -58,7 +58,10 @@ class OutcomesDesk:
         try:
             body = await client.body(self._desk.running.config.server.max_body_bytes)
             async with self._turn:
-                return await asyncio.to_thread(self._take, body, caller)
+                results = await asyncio.to_thread(self._take, body, caller)
+            if any(result.status == "new" for result in results):
+                await self._desk.bad_hits.follow()
+            return results
         finally:
             self._at_work -= 1
 

@@ -1,4 +1,4 @@
-"""The story of a call: identify, decide, climb, answer, record.
+"""The story of a call: identify, draw, look up, decide, climb, answer, keep, record.
 
 Each step is one function or object of its own; this file says in which order they come. How a call ends early is `hand.CallInHand.guard`.
 """
@@ -9,12 +9,15 @@ import msgspec
 
 from smallfirst.answering.climb import Answer
 from smallfirst.answering.decide import Decision
+from smallfirst.cache.entry import Entry
 from smallfirst.gateway import headers
+from smallfirst.gateway.account import CallAccount
 from smallfirst.gateway.bodies import keeps_bodies
 from smallfirst.gateway.chosen import Chosen
 from smallfirst.gateway.client import Client
 from smallfirst.gateway.hand import CallInHand, Desk
 from smallfirst.gateway.intent import choose
+from smallfirst.gateway.looking import Looking
 from smallfirst.gateway.relay import StreamRelay, whole_body
 from smallfirst.gateway.routed import Decided, note_answer, place_and_decide
 from smallfirst.ledger.records import CallStatus
@@ -22,6 +25,11 @@ from smallfirst.models.reply import LiveReply, WholeReply
 from smallfirst.wire.incoming import Incoming, Route
 
 _NO = ("0", "false", "no")
+_STREAM_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
 
 
 async def answer_call(desk: Desk, route: Route, client: Client) -> None:
@@ -37,24 +45,43 @@ async def _answer(call: CallInHand, route: Route) -> None:
     chosen = await choose(call, incoming, caller)
     _remember(call, incoming, chosen)
     drawn = call.desk.aside.draw(call.running, call.draft, chosen, incoming)
-    account = call.account(caller, chosen.policy.task)
     call.client.watch()
+    looking = await call.desk.cache.look_up(call.draft, call.running, call.client, incoming, chosen)
+    with looking:
+        if looking.found is None:
+            account = call.account(caller, chosen.policy.task)
+            answer = await _ask(call, incoming, chosen, account, looking, keep_text=drawn is not None)
+        else:
+            answer = await _give_again(call, incoming, looking)
+    call.desk.aside.follow(call.running, call.draft, chosen, incoming, answer, drawn)
+
+
+async def _ask(
+    call: CallInHand,
+    incoming: Incoming,
+    chosen: Chosen,
+    account: CallAccount,
+    looking: Looking,
+    *,
+    keep_text: bool,
+) -> Answer:
+    """The models' answer, decided, released and kept."""
     decided = (
         Decided(chosen.fixed) if chosen.fixed else await place_and_decide(call, chosen, incoming, account)
     )
     decision = decided.decision
     _decided(call, decision)
-    keep_text = keeps_bodies(call.running.config, call.draft) or drawn is not None
+    keep_text = keep_text or looking.keeps or keeps_bodies(call.running.config, call.draft)
     answer = await call.running.answerer.answer(
         incoming, chosen.policy, decision, account=account, clock=call.clock, keep_text=keep_text
     )
     _answered(call, answer)
     note_answer(call, chosen, incoming, decided)
     if isinstance(answer.reply, LiveReply):
-        await _release_stream(call, incoming, answer, decision)
+        await _release_stream(call, incoming, answer, decision, looking)
     else:
-        await _release_whole(call, incoming, answer, decision)
-    call.desk.aside.follow(call.running, call.draft, chosen, incoming, answer, drawn)
+        await _release_whole(call, incoming, answer, decision, looking)
+    return answer
 
 
 def _remember(call: CallInHand, incoming: Incoming, chosen: Chosen) -> None:
@@ -86,29 +113,58 @@ def _answered(call: CallInHand, answer: Answer) -> None:
     draft.overhead_ms = max(0.0, draft.ttft_ms - waited)
 
 
-async def _release_whole(call: CallInHand, incoming: Incoming, answer: Answer, decision: Decision) -> None:
+async def _give_again(call: CallInHand, incoming: Incoming, looking: Looking) -> Entry:
+    """An answer from the cache: whole, and free."""
+    draft, found = call.draft, looking.found
+    assert found is not None
+    entry = found.entry
+    draft.cache, draft.age_s, draft.saved_nusd = found.by, found.age_s, entry.cost_nusd
+    draft.model, draft.rung, draft.answer_chars = entry.model, entry.rung, len(entry.text)
+    draft.decision["cache"] = found.record()
+    draft.ttft_ms = call.clock.ms()
+    draft.overhead_ms = max(0.0, draft.ttft_ms - draft.waited_ms())
+    told = headers.cached_headers(draft, call.client, simulated=entry.simulated)
+    call.keep_bodies(incoming.data, entry.answer)
+    call.settle("ok", 200)
+    looking.released()
+    if incoming.stream:
+        await call.client.start_stream([*told, *_STREAM_HEADERS])
+        await call.client.end_stream(found.body)
+    else:
+        told.append((b"content-type", b"application/json"))
+        await call.client.answer(200, told, found.body)
+    return entry
+
+
+async def _release_whole(
+    call: CallInHand, incoming: Incoming, answer: Answer, decision: Decision, looking: Looking
+) -> None:
     reply = answer.reply
     assert isinstance(reply, WholeReply)
     call.draft.answer_chars = len(reply.text)
-    body = whole_body(reply, incoming.dialect, _shown_model(incoming, answer))
+    body = whole_body(reply.data, reply.dialect, incoming.dialect, _shown_model(incoming, answer))
     told = headers.answer_headers(call.draft, answer, call.client, decision)
     told.append((b"content-type", b"application/json"))
     call.keep_bodies(incoming.data, reply.data)
     call.settle("ok", 200)
+    looking.keep(answer)  # before a slow client has it: others may wait
     await call.client.answer(200, told, body)
 
 
-async def _release_stream(call: CallInHand, incoming: Incoming, answer: Answer, decision: Decision) -> None:
+async def _release_stream(
+    call: CallInHand, incoming: Incoming, answer: Answer, decision: Decision, looking: Looking
+) -> None:
     live = answer.reply
     assert isinstance(live, LiveReply)
     told = headers.answer_headers(call.draft, answer, call.client, decision)
-    told += [
-        (b"content-type", b"text/event-stream; charset=utf-8"),
-        (b"cache-control", b"no-cache"),
-        (b"x-accel-buffering", b"no"),
-    ]
+    told += _STREAM_HEADERS
     relay = StreamRelay(
-        call.client, incoming, answer, model=_shown_model(incoming, answer), call_id=call.draft.id
+        call.client,
+        incoming,
+        answer,
+        model=_shown_model(incoming, answer),
+        call_id=call.draft.id,
+        listener=looking if looking.tape is not None else None,
     )
 
     def settle(status: CallStatus, error: str) -> None:
@@ -122,6 +178,8 @@ async def _release_stream(call: CallInHand, incoming: Incoming, answer: Answer, 
             call.settle(status, 200, error)
 
     await relay.run(told, settle)
+    if relay.whole:
+        looking.keep(answer)
 
 
 def _shown_model(incoming: Incoming, answer: Answer) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Protocol
 
 import msgspec
 
@@ -13,11 +14,12 @@ from smallfirst.chat import Dialect
 from smallfirst.errors import Overloaded, UpstreamBroken, UpstreamError
 from smallfirst.gateway.client import Client
 from smallfirst.ledger.records import CallStatus
-from smallfirst.models.reply import LiveReply, WholeReply
+from smallfirst.models.reply import LiveReply
 from smallfirst.wire import anthropic_messages, errors, openai_chat
 from smallfirst.wire.decode import NOT_JSON
 from smallfirst.wire.incoming import Incoming
 from smallfirst.wire.sse import SseEvent, encode
+from smallfirst.wire.whole import stream_of
 
 Settle = Callable[[CallStatus, str], None]
 """Writes the call's settlement; called once, before the last byte."""
@@ -25,22 +27,42 @@ Settle = Callable[[CallStatus, str], None]
 _WIRE = {"openai": openai_chat, "anthropic": anthropic_messages}
 
 
-def whole_body(reply: WholeReply, dialect: Dialect, model: str) -> bytes:
+def whole_body(reply: bytes, said_in: Dialect, dialect: Dialect, model: str) -> bytes:
     """A whole reply in the client's dialect, saying `model`. Raises `UpstreamBroken` where its JSON cannot be read as a whole."""
-    if reply.dialect == dialect:
+    if said_in == dialect:
         try:
-            return _WIRE[dialect].rename(reply.data, model)
+            return _WIRE[dialect].rename(reply, model)
         except NOT_JSON as error:
             raise UpstreamBroken(f"the answer is no JSON object ({error})") from error
-    neutral = _WIRE[reply.dialect].read_reply(reply.data)
+    neutral = _WIRE[said_in].read_reply(reply)
     return msgspec.json.encode(_WIRE[dialect].write_reply(neutral, model=model))
+
+
+def shown(reply: bytes, said_in: Dialect, incoming: Incoming, *, model: str, call_id: str) -> bytes:
+    """A whole reply as its client reads it, as a stream where it asked for one. Raises `UpstreamBroken` where it cannot be read."""
+    if incoming.stream:
+        return stream_of(reply, said_in, incoming, model=model, call_id=call_id)
+    return whole_body(reply, said_in, incoming.dialect, model)
+
+
+class Listener(Protocol):
+    """Hears what the client is told."""
+
+    def take(self, batch: list[SseEvent], *, calls_tools: bool) -> None: ...
 
 
 class StreamRelay:
     """One streamed answer, from its first byte to its settlement."""
 
     def __init__(
-        self, client: Client, incoming: Incoming, answer: Answer, *, model: str, call_id: str
+        self,
+        client: Client,
+        incoming: Incoming,
+        answer: Answer,
+        *,
+        model: str,
+        call_id: str,
+        listener: Listener | None = None,
     ) -> None:
         assert isinstance(answer.reply, LiveReply)
         self._client = client
@@ -48,6 +70,8 @@ class StreamRelay:
         self._live = answer.reply
         self._dialect: Dialect = incoming.dialect
         self._settled = False
+        self._listener = listener
+        self.whole = False  # whether all of it has come
         same = answer.reply.dialect == incoming.dialect
         self._writer = (
             _SameDialect(incoming, model)
@@ -100,6 +124,8 @@ class StreamRelay:
         held = self._answer.held
         async for batch in self._live.events() if held is None else _at_once(held):
             data = self._writer.write(batch)
+            if self._listener is not None:
+                self._listener.take(batch, calls_tools=bool(self._live.peek.tool_calls))
             if not self._settled and any(map(is_terminal, batch)):
                 self._ended_well(settle)
             if data:
@@ -113,7 +139,7 @@ class StreamRelay:
     def _ended_well(self, settle: Settle) -> None:
         self._answered(self._answer.attempting)
         settle("ok", "")
-        self._settled = True
+        self._settled = self.whole = True
 
     def _answered(self, attempting: Attempting) -> None:
         peek = self._live.peek

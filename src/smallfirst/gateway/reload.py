@@ -67,7 +67,12 @@ def mergeable(running: Config, fresh: Config) -> Config:
     storage = msgspec.structs.replace(fresh.storage, path=running.storage.path)
     tasks = {name: _task(task, fresh.tasks.get(name)) for name, task in running.tasks.items()}
     return msgspec.structs.replace(
-        fresh, server=server, storage=storage, tasks=tasks, frontier=running.frontier
+        fresh,
+        server=server,
+        storage=storage,
+        tasks=tasks,
+        frontier=running.frontier,
+        cache=running.cache,
     )
 
 

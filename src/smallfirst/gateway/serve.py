@@ -24,6 +24,8 @@ from smallfirst.config.schema import Config
 from smallfirst.errors import ConfigError, LedgerUnavailable, StateError
 from smallfirst.gateway.app import Gateway
 from smallfirst.gateway.budget import Budgets
+from smallfirst.gateway.cache_opening import open_parts
+from smallfirst.gateway.cached import Cache
 from smallfirst.gateway.channel import Served
 from smallfirst.gateway.evidence import Evidence, noted
 from smallfirst.gateway.follow import Follower
@@ -39,6 +41,7 @@ from smallfirst.gateway.watch import Watch
 from smallfirst.ledger import Ledger
 from smallfirst.ledger.records import Event
 from smallfirst.models.embedded import EmbeddedModels
+from smallfirst.models.embeddings_http import embedder_of
 from smallfirst.models.heads import Heads
 from smallfirst.models.label_head import Head, HeadServer
 from smallfirst.models.transport import AiohttpTransport
@@ -97,7 +100,19 @@ async def _run(
     shared = _shared(ledger, EmbeddedModels(config, ledger.state, base=path.parent, wanted=options.embedded))
     transport, embedded = shared.transport, shared.embedded
     evidence = Evidence(ledger.state, follower.note)
-    desk = Desk(Running(config, served, shared), ledger, Metrics(), evidence)
+    metrics = Metrics()
+    cache = Cache(
+        lambda: open_parts(
+            config,
+            ledger.state,
+            os.environ,
+            embedders=lambda name: embedder_of(name, desk.running.config, os.environ),
+            books=desk.aside.books,
+            counts=metrics.cache,
+        ),
+        metrics.cache,
+    )
+    desk = Desk(Running(config, served, shared), ledger, metrics, evidence, cache)
     server = _Server(_uvicorn_config(Gateway(desk, ready=lambda: not server.should_exit), config))
 
     async def follow() -> None:
@@ -107,7 +122,13 @@ async def _run(
         evidence.keep(desk.running)
 
     every_s = limits.CHANNELS_EVERY_S
-    upkeep = Upkeep(desk, transport, also=((every_s, follow), (every_s, keep)))
+    also = (
+        (every_s, follow),
+        (every_s, keep),
+        (every_s, cache.follow),
+        (limits.CACHE_OUTCOMES_EVERY_S, desk.bad_hits.follow),
+    )
+    upkeep = Upkeep(desk, transport, also=also)
     supervisor = Supervisor(path, ledger.state, lambda: is_wanted(desk.running), enabled=options.controller)
     _gauges(desk, shared)
     live = served.live
@@ -144,6 +165,7 @@ async def _run(
         await started
     finally:
         await desk.aside.stop()
+        await cache.close()
         await supervisor.stop()
         await upkeep.stop()
         follower.close()
@@ -255,6 +277,7 @@ def _load_head(path: Path) -> Head:
 
 def _gauges(desk: Desk, shared: Shared) -> None:
     metrics, ledger, embedded = desk.metrics, desk.ledger, shared.embedded
+    metrics.gauges.update(desk.cache.gauges())
     metrics.gauges["smallfirst_calls_in_flight"] = ("Calls under way", lambda: desk.in_flight)
     metrics.gauges["smallfirst_aside_waiting"] = (
         "Calls that are to be answered again, off their clients' path",

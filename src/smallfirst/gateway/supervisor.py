@@ -26,8 +26,10 @@ _POLL_S = 0.25
 
 
 def is_wanted(running: Running) -> bool:
-    """Whether there is something to watch: a canary, a shadow, or a task whose calls are explored."""
+    """Whether there is something to watch: a canary, a shadow, a task whose calls are explored, or whose cache may answer in other words."""
     if running.canary is not None or running.shadow is not None:
+        return True
+    if any(policy.cache.semantic is not None for policy in running.serving.policies.values()):
         return True
     tasks = running.config.tasks
     return any(

@@ -17,6 +17,7 @@ from smallfirst.errors import BadRequest, UnknownRoute, UpstreamBroken, Upstream
 from smallfirst.gateway.account import CallAccount
 from smallfirst.gateway.client import Client
 from smallfirst.gateway.hand import CallInHand, Desk
+from smallfirst.gateway.headers import cache_headers
 from smallfirst.ledger.records import Attempt, AttemptStatus
 from smallfirst.models import Catalogue
 from smallfirst.models.endpoints import Endpoint
@@ -32,10 +33,10 @@ _FORWARDED = (
     b"idempotency-key",
 )
 _CLIENT_DECIDES = frozenset({"content-type", "accept", "anthropic-version", "anthropic-beta"})
-_HOP_BY_HOP = frozenset(
+_NOT_PASSED = frozenset(
     {
         "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "trailers", "transfer-encoding",
-        "upgrade", "content-length", "content-encoding", "set-cookie", "server", "date",
+        "upgrade", "content-length", "content-encoding", "set-cookie", "server", "date", "age",
     }
 )  # fmt: skip
 _METHODS = frozenset({"GET", "POST", "DELETE", "PUT", "PATCH"})
@@ -81,11 +82,13 @@ def _headers(sent: Mapping[bytes, bytes], own: dict[str, str]) -> dict[str, str]
 
 
 def answered_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """The provider's headers, without those that belong to its own connection."""
+    """The provider's headers, without those that belong to its own connection, or are ours to say."""
     return [
         (name.lower().encode(), value.encode("latin-1", "replace"))
         for name, value in headers.items()
-        if name.lower() not in _HOP_BY_HOP and sendable(value)
+        if name.lower() not in _NOT_PASSED
+        and not name.lower().startswith("x-smallfirst-")
+        and sendable(value)
     ]
 
 
@@ -189,7 +192,7 @@ class _Relayed:
             if not 200 <= exchange.status <= 599:
                 raise UpstreamBroken(f"answered with {exchange.status}, which is no final HTTP status")
             told = answered_headers(exchange.headers)
-            told.append((b"x-smallfirst-call", call.draft.id.encode()))
+            told += [(b"x-smallfirst-call", call.draft.id.encode()), *cache_headers(call.draft)]
             await client.start_stream(told, exchange.status)
             last = b""
             async for chunk in exchange.chunks():

@@ -186,7 +186,7 @@ def _wanted(home: Home, task: str, dataset: str, *, after: str, before: str) -> 
     return Wanted(
         task=task,
         ladder=tuple(names),
-        goal=Goal(margin=told.margin, confidence=0.95, trial=_trial(home, dataset)),
+        goal=Goal(margin=told.models_margin, confidence=0.95, trial=_trial(home, dataset)),
         heads=tuple(heads),
         asked_as=tuple(asked_as(m.provider, m.id or n) for n, m in zip(names, models, strict=True)),
         looks=told.router.verify or not isinstance(told.contract, TextContract),

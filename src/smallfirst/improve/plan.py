@@ -35,7 +35,7 @@ def plan_of(home: Home, asked: Asked, *, fresh: bool = False) -> list[Line]:
         ("dataset", _dataset(home, asked), "nothing"),
         ("head", f"train {', '.join(heads)} on the train part" if heads else "nothing to train", "nothing"),
         ("answers", f"ask {', '.join(models)} the calibration part", answers),
-        ("router", f"choose what stays small, losing at most {task.margin:g}", "nothing"),
+        ("router", f"choose what stays small, losing at most {task.models_margin:g}", "nothing"),
         ("release", "build a candidate: this task changed, every other as it is live", "nothing"),
         (
             "gate",

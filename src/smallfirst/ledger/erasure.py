@@ -73,6 +73,16 @@ def erase(state: Path, erasure: Erasure) -> Erased:
     return Erased(calls, bodies)
 
 
+def answered_again(state: Path, call: str) -> list[str]:
+    """The calls that answered this one again, off its client's path: to erase it is to erase them."""
+    with store.translated():
+        conn = store.connect(state)
+        try:
+            return [row[0] for row in conn.execute(_ANSWERED_AGAIN, (call,))]
+        finally:
+            conn.close()
+
+
 def _forget_all(conn: sqlite3.Connection, erasure: Erasure, table: str) -> int:
     """Deletes what fits from `calls` (and all that hangs on it) or `bodies`, a batch a transaction. Returns
     how many there were.

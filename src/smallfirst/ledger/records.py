@@ -22,6 +22,11 @@ AttemptStatus = Literal[
 ]
 """`unmet`: answered, but not as the contract says. `doubted`: as the contract says, but not surely right. `refused`: the upstream's error status."""
 
+CacheResult = Literal["", "miss", "exact", "semantic", "flight"]
+"""What the cache had for a call; empty: it was not asked. `flight`: the answer to another call that asked the same at the same time."""
+
+HITS: tuple[CacheResult, ...] = ("exact", "semantic", "flight")
+
 UsageSource = Literal["reported", "estimated", "none"]
 """`none`: nothing was generated, so nothing is owed."""
 
@@ -86,6 +91,15 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unproven: bool = False
     outside_bound: bool = False
     trainable: bool = True  # False: its client sent `x-smallfirst-train: 0`
+    cache: CacheResult = ""
+    saved_nusd: int | None = (
+        0  # of an answer from the cache: what the call had cost that it was given to first
+    )
+
+    @property
+    def from_cache(self) -> bool:
+        """Whether the answer was there already: no model was asked."""
+        return self.cache in HITS
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True, tag="intent", omit_defaults=True):

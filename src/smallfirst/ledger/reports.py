@@ -82,6 +82,20 @@ class FrontierSums(msgspec.Struct, frozen=True, kw_only=True):
     cross: float
 
 
+class CacheSums(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls of one task and tenant by what the cache had for them: "miss", "exact", "semantic" or "flight".
+
+    `saved_nusd` is what the calls had cost that were answered so first; `unknown_calls` of an unknown price are not in it.
+    """
+
+    task: str
+    tenant: str
+    result: str
+    calls: int
+    unknown_calls: int
+    saved_nusd: int
+
+
 class OwnModel(msgspec.Struct, frozen=True, kw_only=True):
     """For how long a model of the user's own was kept, and what that cost."""
 
@@ -210,6 +224,27 @@ class Reports:
                 simulated=bool(row[2]),
                 last_hour=row[3],
                 **dict(zip(sums, row[4:], strict=True)),
+            )
+            for row in rows
+        ]
+
+    def cache(self, span: Span) -> list[CacheSums]:
+        """What the cache had for the calls that asked it, by task and tenant."""
+        where, values = self._where(span)
+        rows = self._reader.rows(
+            "SELECT task, tenant, result, sum(calls), sum(unknown_calls), sum(saved_nusd)"
+            f" FROM hourly_cache {where} GROUP BY 1, 2, 3",
+            values,
+        )
+        names = self._reader.names()
+        return [
+            CacheSums(
+                task=names[row[0]],
+                tenant=names[row[1]],
+                result=names[row[2]],
+                calls=row[3],
+                unknown_calls=row[4],
+                saved_nusd=row[5],
             )
             for row in rows
         ]

@@ -49,6 +49,7 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("calls", "unknown_calls", "paid_nusd", "frontier_nusd", "bytes", "bytes2", "nusd2", "cross"),
     ),
     "hourly_models": (("hour", "model"), ("seconds", "cost_nusd")),
+    "hourly_cache": (("hour", "tenant", "task", "result"), ("calls", "unknown_calls", "saved_nusd")),
 }
 _Key = tuple[Any, ...]
 _Sums = dict[_Key, tuple[Any, ...]]
@@ -106,6 +107,10 @@ class Rollups:
             if answers and attempt.usage_source == "reported":
                 row = (task, ids[attempt.model], hour, bucket(attempt.usage.completion_tokens))
                 _count(self._counts["hourly_output"], row)
+        if call.cache:
+            saved = call.saved_nusd
+            sums = (1, int(saved is None), saved or 0)
+            _add(self._sums["hourly_cache"], (hour, tenant, task, ids[call.cache]), sums)
         if call.status == "ok":
             self._add_latency(call, (hour, tenant, task, ids[call.model], origin))
             if call.origin == "client":

@@ -49,6 +49,8 @@ def call_row(n: int, call: Call, ids: Ids) -> tuple[Any, ...]:
         call.conversation or None,
         _encode(call.decision).decode() if call.decision else None,
         call.trainable,
+        call.cache or None,
+        call.saved_nusd,
     )
 
 
@@ -121,6 +123,8 @@ def call_from_row(row: tuple[Any, ...], names: Names, attempts: tuple[Attempt, .
         conversation=row[27] or "",
         decision=msgspec.json.decode(row[28]) if row[28] else {},
         trainable=bool(row[29]),
+        cache=row[30] or "",
+        saved_nusd=row[31],
         attempts=attempts,
     )
 

@@ -28,7 +28,7 @@ def connect(
         state / FILE, timeout=busy_timeout_s, isolation_level=None, check_same_thread=not cross_thread
     )
     try:
-        _use_wal(conn)
+        use_wal(conn)
         conn.execute("PRAGMA synchronous = FULL")
         conn.execute("PRAGMA secure_delete = ON")
     except BaseException:
@@ -37,8 +37,8 @@ def connect(
     return conn
 
 
-def _use_wal(conn: sqlite3.Connection) -> None:
-    """Two processes may make the same database: SQLite then fails one of them at once instead of waiting."""
+def use_wal(conn: sqlite3.Connection) -> None:
+    """Puts a database into WAL mode. Two processes may make the same database: SQLite then fails one of them at once instead of waiting."""
     deadline_s = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:

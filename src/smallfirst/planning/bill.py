@@ -13,7 +13,17 @@ from collections import defaultdict
 import msgspec
 
 from smallfirst.chat import Usage
-from smallfirst.ledger.reports import AttemptSums, CallSums, Group, Measure, OwnModel, Reports, Span
+from smallfirst.ledger.records import HITS
+from smallfirst.ledger.reports import (
+    AttemptSums,
+    CacheSums,
+    CallSums,
+    Group,
+    Measure,
+    OwnModel,
+    Reports,
+    Span,
+)
 from smallfirst.ledger.rollups import ANSWERED
 from smallfirst.planning.counterfactual import Counterfactual, counterfactual
 
@@ -54,6 +64,31 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     total: Line
 
 
+class Cached(msgspec.Struct, frozen=True, kw_only=True):
+    """What the cache did for one task's calls; `task` empty: for all of them.
+
+    `calls` are those that it was asked for, hits those of them that it answered; `saved_nusd` is what the calls
+    had cost that were answered so first, and `unknown_hits` those of an unknown price, which are not in it.
+    """
+
+    task: str
+    calls: int = 0
+    exact_hits: int = 0
+    semantic_hits: int = 0
+    flight_hits: int = 0
+    unknown_hits: int = 0
+    saved_nusd: int = 0
+
+    @property
+    def hits(self) -> int:
+        return self.exact_hits + self.semantic_hits + self.flight_hits
+
+    @property
+    def hit_rate(self) -> float | None:
+        """The share of the calls that it was asked for; None where there were none."""
+        return self.hits / self.calls if self.calls else None
+
+
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """Milliseconds of answered client calls; None where there were none. `task` empty: all of them."""
 
@@ -71,7 +106,8 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
     hours, `total_nusd` both.
 
     Own models' hours are bought whether they are used or not: they are in no section, and in no tenant's
-    bill.
+    bill. `cached` is empty where no call asked the cache, else its first line is for all tasks; what it saved is
+    in no sum: without those hits the bill would have been `uncached_nusd`, and the calls of unknown price more.
     """
 
     span: Span
@@ -85,6 +121,8 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
     simulated_nusd: int
     counterfactual: Counterfactual
     latency: tuple[Latency, ...]
+    cached: tuple[Cached, ...] = ()
+    uncached_nusd: int = 0
 
 
 def make_bill(reports: Reports, span: Span, *, by: Group = "task") -> Bill:
@@ -93,6 +131,7 @@ def make_bill(reports: Reports, span: Span, *, by: Group = "task") -> Bill:
     own = tuple(sorted(reports.own_models(span), key=lambda model: model.model))
     attempts_nusd = sum(section.total.cost_nusd for section in sections)
     own_nusd = sum(model.cost_nusd for model in own)
+    cached = cached_of(reports.cache(span))
     tasks = sorted(
         {row.name for row in reports.calls(span, "task") if row.origin == "client" and row.status == "ok"}
     )
@@ -108,7 +147,27 @@ def make_bill(reports: Reports, span: Span, *, by: Group = "task") -> Bill:
         simulated_nusd=sum(section.total.simulated_nusd for section in sections),
         counterfactual=counterfactual(reports.frontier(span)),
         latency=(_latency(reports, span, None), *(_latency(reports, span, task) for task in tasks if task)),
+        cached=cached,
+        uncached_nusd=attempts_nusd + own_nusd + (cached[0].saved_nusd if cached else 0),
     )
+
+
+def cached_of(rows: list[CacheSums]) -> tuple[Cached, ...]:
+    """What the cache did for all tasks together, and for each of them, in their order."""
+    lines: dict[str, Cached] = {}
+    for row in rows:
+        for name in ("", row.task):
+            lines[name] = _cached_sum(lines.get(name, Cached(task=name)), row)
+    return tuple(lines[name] for name in sorted(lines))
+
+
+def _cached_sum(line: Cached, row: CacheSums) -> Cached:
+    changes = {"calls": line.calls + row.calls, "saved_nusd": line.saved_nusd + row.saved_nusd}
+    if row.result in HITS:
+        field = f"{row.result}_hits"
+        changes[field] = getattr(line, field) + row.calls
+        changes["unknown_hits"] = line.unknown_hits + row.unknown_calls
+    return msgspec.structs.replace(line, **changes)
 
 
 def _sections(calls: list[CallSums], spend: list[AttemptSums], by: Group) -> tuple[Section, ...]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from smallfirst.releases.bundle import Release
+from smallfirst.releases.cache_words import cache_words
 from smallfirst.releases.policy import Policy, RouterPolicy
 
 _RUNG_WORDS = {
@@ -78,7 +79,8 @@ def intents_difference(before: Release, after: Release) -> str:
 def _alone(policy: Policy | None, kind: str) -> str:
     if policy is None or kind == "gone":
         return "without a policy, its calls go to the frontier"
-    return f"is answered by {_ladder(policy)}"
+    cache = cache_words(policy.cache)
+    return f"is answered by {_ladder(policy)}{'; cache: ' if cache else ''}{cache}"
 
 
 def _changed(task: str, one: Policy, other: Policy) -> TaskDifference:
@@ -98,6 +100,7 @@ def _changed(task: str, one: Policy, other: Policy) -> TaskDifference:
             changes += _fields(f"rung {rung.model}", before, rung, _RUNG_WORDS)
             _prompt(prompts, rung.model, before.instructions, rung.instructions)
     changes += _router(one.router, other.router)
+    changes += _values("cache", one.cache, other.cache)
     return TaskDifference(task=task, kind="changed", changes=tuple(changes), prompts=tuple(prompts))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import msgspec
 
 from smallfirst import limits
-from smallfirst.config.schema import Config, Rung, Scorer, TaskRouter
+from smallfirst.config.schema import Config, Rung, Scorer, TaskCache, TaskRouter
 from smallfirst.contracts import Contract, JsonContract, LabelContract, TextContract
 from smallfirst.errors import ReleaseError
 from smallfirst.releases.learned import NOTHING_LEARNED, Learned
@@ -68,6 +68,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     latency_ms: float | None = None
     router: RouterPolicy | None = None
     scorer: Scorer = Scorer()  # what its quality is measured by; its kind is never "auto" in a release
+    cache: TaskCache = TaskCache()  # which answers may be given again
 
     @property
     def router_verifies(self) -> bool:
@@ -87,9 +88,21 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return frozenset(rung.model for rung in self.ladder) | ({asked.model} if asked else frozenset())
 
     @property
+    def models_margin(self) -> float:
+        """What is left of the margin for its models, once its cache has lost what it may: the loss by both is the task's."""
+        return self.margin - self.cache.error_max
+
+    @property
     def hash(self) -> str:
         """SHA-256 of the canonical JSON, in hex."""
         return hashlib.sha256(canonical(self)).hexdigest()
+
+    @property
+    def answers_hash(self) -> str:
+        """The same without the cache rule: policies that share it put the same questions to the same models, and differ in which answers
+        they give again.
+        """
+        return msgspec.structs.replace(self, cache=TaskCache()).hash
 
 
 def canonical(value: object) -> bytes:
@@ -115,6 +128,7 @@ def policy_from_task(name: str, config: Config, learned: Learned = NOTHING_LEARN
         latency_ms=task.latency_ms,
         router=router_policy(fitted, task.router) if fitted else None,
         scorer=named_scorer(task.scorer, task.contract),
+        cache=task.cache,
     )
     if fitted:
         _check_ladder(policy, fitted)

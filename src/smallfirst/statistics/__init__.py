@@ -12,11 +12,14 @@ from smallfirst.statistics.calibration import (
     ece,
     risk_coverage,
 )
+from smallfirst.statistics.checked_failures import CheckedFailures, CheckedFailuresState
 from smallfirst.statistics.paired import Estimate
 from smallfirst.statistics.risk_control import RiskControl, fixed_sequence
 from smallfirst.statistics.sequences import EProcess, EProcessState
 
 __all__ = [
+    "CheckedFailures",
+    "CheckedFailuresState",
     "EProcess",
     "EProcessState",
     "Estimate",

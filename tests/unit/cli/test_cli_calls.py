@@ -81,7 +81,9 @@ def test_erase_asks_first_and_then_forgets(state):
     refused = CliRunner().invoke(app, ["erase", "--tenant", "globex", "--state", str(state)], input="n\n")
     assert refused.exit_code == 1
     assert mine.id in run(state, "list")
-    assert "erased 1 calls and 1 bodies" in run(state, "erase", "--tenant", "globex", "--yes")
+    assert "erased 1 calls, 1 bodies and 0 cached answers" in run(
+        state, "erase", "--tenant", "globex", "--yes"
+    )
     text = run(state, "list")
     assert mine.id not in text
     assert other.id in text

@@ -8,6 +8,8 @@ import os
 import pytest
 from wrong_sense import FINDINGS, GOOD
 
+from smallfirst.classify import embedders
+from smallfirst.config import cache
 from smallfirst.config.check import check, problems_at_start
 from smallfirst.config.finding import Surroundings
 from smallfirst.config.load import parse
@@ -109,3 +111,71 @@ def test_errors_come_first() -> None:
         line.split()[0] for line in _found(GOOD + FINDINGS[0][0] + "\n[tenants.z]\nbudget.usd_per_day = 0")
     ]
     assert levels == ["error", "warning"]
+
+
+def test_notes_on_the_cache() -> None:
+    text = (
+        GOOD
+        + "bodies_days = 0\n[storage]\nbodies_days = 1\n[tasks.t]\nladder = ['m']\n[tasks.t.cache]\nexact = true\n"
+        + "ttl_s = 100_000\nignore = ['user']\n"
+        + "[tasks.t.cache.semantic]\nmin_checks = 0"
+    )
+    assert _found(text) == [
+        f"note tasks: {RELEASE_NOTE}",
+        "note tasks.t.cache.ignore: end users of one tenant are then given each other's answers to the same call",
+        (
+            "note tasks.t.cache.sampled: only calls that give temperature 0 are looked up; for the others, every rung needs temperature = 0, "
+            "or sampled = true gives an answer again that might have come out otherwise"
+        ),
+        (
+            "note tasks.t.cache.semantic.same: 1 asks for the same text to the word, which free answers hardly ever are; below it, answers to "
+            "which the scorer gives that much are taken for the same"
+        ),
+        (
+            "note tasks.t.cache.semantic.min_checks: with 0, hits are checked only while the bound needs it, and what goes wrong later may be "
+            "found by nobody"
+        ),
+        "note tenants.acme.bodies_days: with 0 none of its texts may be kept, and so none of its answers is cached",
+        "note tasks.t.cache.ttl_s: answers are kept no longer than storage.bodies_days, 1",
+    ]
+
+
+def test_rungs_that_do_not_sample_need_no_note() -> None:
+    rungs = "[{model = 'x'}, {model = 'm', temperature = 0}]"
+    head = "[providers.h]\nkind = 'head'\n[models.x]\nprovider = 'h'\nid = '0123456789ab'\n"
+    contract = "contract = {type = 'label', labels = ['a', 'b']}\n"
+    text = GOOD + head + f"[tasks.t]\nladder = {rungs}\n{contract}[tasks.t.cache]\nexact = true"
+    assert _found(text) == [f"note tasks: {RELEASE_NOTE}"]
+
+
+@pytest.mark.parametrize(
+    ("embedder", "module", "extra"),
+    [
+        ("minilm", "onnxruntime", "minilm"),
+        ("onnx:folder", "onnxruntime", "minilm"),
+        ("model2vec:folder", "model2vec", "model2vec"),
+    ],
+)
+def test_embedders_of_the_cache_need_their_extra(embedder: str, module: str, extra: str) -> None:
+    text = (
+        GOOD
+        + f"[tasks.t]\nladder = ['m']\n[tasks.t.cache]\nexact = true\nsemantic = {{embedder = '{embedder}'}}"
+    )
+    found = _found(text, installed=lambda name: name != module)
+    assert found[0] == (
+        f'error tasks.t.cache.semantic.embedder: "{embedder.partition(":")[0]}" needs an extra: pip install "smallfirst[{extra}]"'
+    )
+
+
+def test_a_shared_cache_needs_its_extra() -> None:
+    config = parse(GOOD + "[cache]\nurl = 'env:CACHE_URL'")
+    around = Surroundings(
+        environ={"CACHE_URL": "redis://:canary@h/0"}, installed=lambda name: name != "redis"
+    )
+    assert [str(one) for one in check(config, around)] == [
+        'cache.url: needs an extra: pip install "smallfirst[redis]"'
+    ]
+
+
+def test_embedders_are_those_that_can_be_opened() -> None:
+    assert cache.EMBEDDERS == embedders.KINDS

@@ -61,6 +61,18 @@ ladder = ["triage-head", "small", "big"]
         ("[models.small]", "[models.small]\nid = 'x'", "restart", 'models.small.id: absent → "x"'),
         ("[tasks.triage]", "[tasks.triage]\nmargin = 0.1", "release", "tasks.triage.margin: 0.02 → 0.1"),
         (
+            "[tasks.triage]",
+            "[tasks.triage]\ncache.exact = true",
+            "release",
+            "tasks.triage.cache.exact: false → true",
+        ),
+        (
+            "[tenants.t]",
+            "[cache]\nmax_entries = 5\n[tenants.t]",
+            "restart",
+            "cache.max_entries: 1000000 → 5",
+        ),
+        (
             '["triage-head", "small", "big"]',
             '["big"]',
             "release",

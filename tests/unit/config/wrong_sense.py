@@ -17,6 +17,12 @@ LABELS = "[tasks.t]\nladder = ['m']\ncontract = {{type = 'label', labels = {}}}"
 SCHEMA = "[tasks.t]\nladder = ['m']\ncontract = {{type = 'json', schema = {}}}"
 PRICE = "[[models.m.prices]]\nsince = 2026-01-01\noutput = 1\n"
 HEAD = "[providers.h]\nkind = 'head'\n[models.x]\nprovider = 'h'\n"
+EXACT = "[tasks.t]\nladder = ['m']\n[tasks.t.cache]\nexact = true\n"
+SEMANTIC = EXACT + "[tasks.t.cache.semantic]\n{}"
+MAY_BE_IGNORED = (
+    "changes what is answered; what may be ignored: metadata, prompt_cache_key, prompt_cache_retention, safety_identifier, service_tier, "
+    "store, user, and fields of your own"
+)
 NOT_SHOWN = 'looks like a secret; write "env:NAME" and set the variable. The value is not shown'
 
 # A piece of a file, and what is found when it is added to GOOD (without notes).
@@ -508,4 +514,79 @@ FINDINGS = [
         ),
     ),
     ("[learning]\nredact = ['none']", ""),
+    # cache
+    (EXACT, ""),
+    (EXACT + "ignore = ['user', 'metadata']", ""),
+    (
+        "[tasks.t]\nladder = ['m']\n[tasks.t.cache]\nttl_s = 60\nsampled = true\nsemantic = {}",
+        (
+            "error tasks.t.cache.semantic: needs exact = true: what is semantic stands on what is exact\n"
+            "warning tasks.t.cache.ttl_s: has no effect without exact = true\n"
+            "warning tasks.t.cache.sampled: has no effect without exact = true"
+        ),
+    ),
+    (
+        EXACT + "ignore = ['temperature', 'system', 'x_trace', 'stream', 'metadata.user_id', 'x_trace']",
+        (
+            f'error tasks.t.cache.ignore[0]: "temperature" {MAY_BE_IGNORED}\n'
+            f'error tasks.t.cache.ignore[1]: "system" {MAY_BE_IGNORED}\n'
+            'error tasks.t.cache.ignore[4]: expected the name of a top-level field, such as "user", got "metadata.user_id"\n'
+            'warning tasks.t.cache.ignore[2]: "x_trace" is known to no provider here: be sure that it changes no answer\n'
+            'warning tasks.t.cache.ignore[3]: has no effect: "stream" is not compared as it stands anyway\n'
+            'warning tasks.t.cache.ignore[5]: "x_trace" is known to no provider here: be sure that it changes no answer\n'
+            'warning tasks.t.cache.ignore[5]: "x_trace" is listed twice'
+        ),
+    ),
+    (
+        EXACT.replace("['m']", "['n', {model = 'm', temperature = 0.7}]"),
+        'warning tasks.t.cache.sampled: no call is looked up: rung "m" samples, and sampled is false',
+    ),
+    (
+        SEMANTIC.format("") + "[tasks.t.scorer]\nkind = 'judge'\nmodel = 'n'\nrubric = 'r'",
+        (
+            "error tasks.t.cache.semantic: this task's scorer is a judge, which would have to be asked about every pair of answers and is "
+            "not; name another scorer, or leave semantic out"
+        ),
+    ),
+    (
+        SEMANTIC.format("delta = 0.02\n") + "[tasks.t.gate]\ncache_error_max = 0.01",
+        (
+            "warning tasks.t.cache.semantic.delta: the gate fails it: gate.cache_error_max is 0.01\n"
+            "warning tasks.t.cache.semantic.delta: the gate takes it off the margin of 0.02, and nothing is left for the models: "
+            "it must be smaller"
+        ),
+    ),
+    (
+        SEMANTIC.format("same = 0.9\n").replace(
+            "['m']", "['m']\ncontract = {type = 'label', labels = ['a', 'b']}"
+        ),
+        "warning tasks.t.cache.semantic.same: has no effect: two labels are the same or they are not",
+    ),
+    (
+        SEMANTIC.format("embedder = 'wordlama'\n"),
+        (
+            'error tasks.t.cache.semantic.embedder: embedder "wordlama" is not known; known: wordllama, minilm, model2vec:…, onnx:…, '
+            "model:…"
+        ),
+    ),
+    (
+        SEMANTIC.format("embedder = 'model:mm'\n"),
+        'error tasks.t.cache.semantic.embedder: model "mm" is not declared; did you mean "m"?',
+    ),
+    (
+        "[cache]\nmax_bytes = 2048\nmax_entry_bytes = 4096",
+        "error cache.max_entry_bytes: 4,096 is more than cache.max_bytes, 2,048",
+    ),
+    ("[cache]\nurl = 'env:UNSET'", "error cache.url: the environment variable UNSET is not set"),
+    (
+        "[cache]\nurl = 'env:SET'",
+        (
+            "error cache.url: the variable SET holds no address such as redis://host:6379/0 (or rediss://, valkey://, unix://); "
+            "what stands there is not shown"
+        ),
+    ),
+    (
+        EXACT + "[storage]\nbodies_days = 0",
+        "warning storage.bodies_days: with 0 no text may be kept, and so no answer is cached",
+    ),
 ]

@@ -11,7 +11,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text("utf-
 TABLES = [
     schema.Server, schema.Storage, schema.Timeouts, schema.Provider, schema.PriceOverride, schema.Model, schema.Budget, schema.Tenant,
     schema.Key, schema.Rung, schema.Task, schema.TaskRouter, schema.Scorer, schema.TaskGate, schema.Rollout, schema.Routing, schema.Gate,
-    schema.Learning, schema.Relay, schema.Config,
+    schema.TaskCache, schema.SemanticCache, schema.Cache, schema.Learning, schema.Relay, schema.Config,
 ]  # fmt: skip
 
 

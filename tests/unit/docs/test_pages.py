@@ -24,7 +24,7 @@ PAGES = sorted(
     + [path for folder in ("docs", "design", "examples") for path in (ROOT / folder).rglob("*.md")]
 )
 
-_ENVIRON = {"OPENAI_API_KEY": "x", "ANTHROPIC_API_KEY": "x"}
+_ENVIRON = {"OPENAI_API_KEY": "x", "ANTHROPIC_API_KEY": "x", "CACHE_URL": "redis://127.0.0.1"}
 
 
 def name_of(path: Path) -> str:
@@ -90,7 +90,8 @@ def around() -> dict[str, Any]:
 def problems(fragment: str) -> list[Finding]:
     """What is wrong with a configuration that the fragment is added to. Raises `ConfigError` for its shape."""
     config = parse(toml_text.write(merged(around(), tomllib.loads(fragment))))
-    return [finding for finding in check(config, Surroundings(environ=_ENVIRON)) if finding.level == "error"]
+    surroundings = Surroundings(environ=_ENVIRON, installed=lambda _: True)
+    return [finding for finding in check(config, surroundings) if finding.level == "error"]
 
 
 def table_of(fragment: str) -> str:
@@ -145,7 +146,7 @@ def test_every_header_of_ours_is_named_and_no_other() -> None:
 def test_every_metric_is_named_and_no_other() -> None:
     texts = [
         text
-        for name in ("metrics.py", "aside_counts.py", "serve.py")
+        for name in ("metrics.py", "aside_counts.py", "cache_counts.py", "cached.py", "serve.py")
         for text in constants(SOURCE / "gateway" / name)
     ]
     used = {text for text in texts if re.fullmatch(r"smallfirst_[a-z_]+", text)}

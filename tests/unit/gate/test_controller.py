@@ -89,6 +89,19 @@ def test_every_question_can_end_a_canary(rolled: RolledOut, fields: dict[str, ob
     assert not Verdicts(rolled.state).lapsed(rolled.release, rolled.verdict)  # its answers were not refuted
 
 
+def test_what_the_cache_answers_for_nothing_makes_no_canary_look_dear_nor_cheap(rolled: RolledOut) -> None:
+    rolled.usual(100)
+    rolled.usual(1900, cache="exact", cost_nusd=0)
+    rolled.canary(0.05, 1.0)
+    rolled.answered(60, cost_nusd=500)  # half of what a call cost that was asked; ten times the mean of all
+    rolled.turn()
+    assert rolled.channels.canary is not None
+    rolled.answered(600, cost_nusd=0, cache="exact")  # what the canary has kept itself hides nothing
+    rolled.answered(60, cost_nusd=5000)
+    rolled.turn()
+    assert rolled.channels.canary is None
+
+
 def test_without_a_verdict_more_than_the_margin_is_too_much(tmp_path: Path) -> None:
     rolled = RolledOut(tmp_path, bound=None)
     rolled.usual()

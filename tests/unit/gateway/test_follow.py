@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
+from smallfirst.cache.stores.opening import open_store
 from smallfirst.classify.store import Artifacts
 from smallfirst.config.schema import Config, Model, Provider, Task
 from smallfirst.contracts import LabelContract
 from smallfirst.gateway.budget import Budgets
+from smallfirst.gateway.cache_parts import Parts
+from smallfirst.gateway.cached import Cache
 from smallfirst.gateway.evidence import Evidence
 from smallfirst.gateway.follow import Follower
 from smallfirst.gateway.hand import Desk
@@ -59,7 +62,9 @@ class House:
         )
         self.follower = Follower(state, {}, lambda kind, detail: self.told.append((kind, detail)))
         running = Running(CONFIG, self.follower.first(CONFIG), self.shared)
-        self.desk = Desk(running, ledger, Metrics(), Evidence(state, lambda kind, detail: None))
+        metrics = Metrics()
+        cache = Cache(lambda: Parts(store=open_store(CONFIG, state, {})), metrics.cache)
+        self.desk = Desk(running, ledger, metrics, Evidence(state, lambda kind, detail: None), cache)
 
     async def follow(self) -> None:
         await self.follower.follow(self.desk, self.shared)

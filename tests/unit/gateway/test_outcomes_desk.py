@@ -14,6 +14,8 @@ from support.ledger import call
 
 from smallfirst import limits
 from smallfirst.config.schema import Config
+from smallfirst.gateway.bad_hits import BadHits
+from smallfirst.gateway.cached import Cache
 from smallfirst.gateway.client import Client
 from smallfirst.gateway.metrics import Metrics
 from smallfirst.gateway.outcomes import OutcomesDesk
@@ -41,7 +43,9 @@ async def test_who_comes_to_a_full_queue_is_asked_to_come_again(
         ledger.notes.settle(made)
         caller = SimpleNamespace(tenant=made.tenant)
         running = SimpleNamespace(config=Config(), identity=SimpleNamespace(caller=lambda key, day: caller))
-        desk: Any = SimpleNamespace(running=running, ledger=ledger, metrics=Metrics())
+        metrics = Metrics()
+        bad_hits = BadHits(Cache(lambda: pytest.fail("nobody asks it"), metrics.cache), ledger.queries)
+        desk: Any = SimpleNamespace(running=running, ledger=ledger, metrics=metrics, bad_hits=bad_hits)
         outcomes = OutcomesDesk(desk)
         scope = {"type": "http", "method": "POST", "path": "/smallfirst/outcomes", "headers": []}
         waiting = [asyncio.create_task(outcomes(Client(scope, receive, send))) for _ in range(2)]

@@ -95,6 +95,10 @@ def _hourly_sums(conn, made, batch):
         " JOIN (SELECT coalesce(max(id), -1) AS id FROM names WHERE name = 'estimated') e"
         " GROUP BY 1,2,3,4,5,6,7,8,9"
     )
+    assert grouped("SELECT * FROM hourly_cache") == grouped(
+        f"SELECT at_ms / {MS_PER_HOUR}, tenant, task, names.id, count(*), sum(saved_nusd IS NULL),"
+        " coalesce(sum(saved_nusd), 0) FROM calls JOIN names ON names.name = cache GROUP BY 1,2,3,4"
+    )
     assert _latencies(conn, names) == _expected_latencies(made)
     assert _frontier(conn, names) == _expected_frontier(made)
 

@@ -143,6 +143,49 @@ def test_the_frontier_alone_is_compared_over_the_same_calls(ledger):
     assert compared.low_nusd <= compared.frontier_nusd == 6000 <= compared.high_nusd
 
 
+def hit(by: str, saved_nusd: int | None, **fields):
+    """A call that the cache answered: no attempts, no cost."""
+    return msgspec.structs.replace(call(**fields), attempts=(), cost_nusd=0, cache=by, saved_nusd=saved_nusd)
+
+
+def test_what_the_cache_answered_is_told_by_task_with_what_it_saved(ledger):
+    found = bill(
+        ledger,
+        call(attempt(cost_nusd=100), cache="miss"),
+        *(hit("exact", 100) for _ in range(3)),
+        hit("flight", 100),
+        hit("semantic", None),
+        call(attempt(cost_nusd=7), task="extract", cache="miss"),
+        call(attempt(cost_nusd=1000), task="reply"),  # its task has no cache
+    )
+    total, extract, triage = found.cached
+    assert [total.task, extract.task, triage.task] == ["", "extract", "triage"]
+    assert (triage.calls, triage.exact_hits, triage.semantic_hits, triage.flight_hits) == (6, 3, 1, 1)
+    assert (triage.saved_nusd, triage.unknown_hits, triage.hit_rate) == (400, 1, 5 / 6)
+    assert (extract.calls, extract.hits, extract.hit_rate) == (1, 0, 0.0)
+    assert (total.calls, total.hits, total.saved_nusd) == (7, 5, 400)
+    assert found.total_nusd == 1107
+    assert found.uncached_nusd == 1507
+    (section,) = found.sections
+    assert (section.total.calls, section.total.failed_calls) == (8, 0)
+
+
+def test_where_no_call_asked_the_cache_nothing_is_told_of_it(ledger):
+    found = bill(ledger, call(attempt(cost_nusd=3)))
+    assert (found.cached, found.uncached_nusd) == ((), 3)
+
+
+def test_what_the_cache_answered_would_have_cost_something_on_the_frontier_alone(ledger):
+    """A hit is a call like another: its size counts, its cost is nothing, and the ratio of cost to size is that of answers of the frontier."""
+    asked = [call(attempt(cost_nusd=100), prompt_bytes=500, cache="miss") for _ in range(40)]
+    hits = [hit("exact", 100, prompt_bytes=500) for _ in range(60)]
+    compared = bill(ledger, *asked, *hits).counterfactual
+    (task,) = compared.tasks
+    assert (compared.calls, compared.paid_nusd) == (100, 4000)
+    assert (task.asked_calls, task.other_calls) == (40, 60)
+    assert compared.frontier_nusd == 10_000
+
+
 def test_a_span_holds_its_hours_only(ledger):
     hour = AT_MS // MS_PER_HOUR
     made = [call(attempt(cost_nusd=10**n), at_ms=AT_MS + n * HOUR_MS) for n in range(4)]

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
-from smallfirst.config.schema import Config, Model, Provider, Rung, Scorer, Task
+from smallfirst.config.schema import (
+    Config,
+    Model,
+    Provider,
+    Rung,
+    Scorer,
+    SemanticCache,
+    Task,
+    TaskCache,
+)
 from smallfirst.contracts import LabelContract
-from smallfirst.releases import release_from_config
+from smallfirst.releases import baseline, release_from_config
+from smallfirst.releases.cache_words import cache_words
 from smallfirst.releases.difference import differences, intents_difference
 
 TASK = Task(
@@ -42,6 +52,33 @@ def test_every_part_of_a_policy_is_said() -> None:
         "rung small, temperature: none → 0.0",
         "rung small, share of calls that may begin here: 1.0 → 0.05",
     ]
+
+
+def test_what_is_given_again_is_said() -> None:
+    assert changed(cache=TaskCache(exact=True, ttl_s=60.0)) == [
+        "cache.exact: false → true",
+        "cache.ttl_s: 86400.0 → 60.0",
+    ]
+    rule = TaskCache(exact=True, semantic=SemanticCache(delta=0.02), ignore=("user", "x"))
+    (item,) = differences(
+        release_from_config(config(a=TASK)),
+        release_from_config(config(a=TASK, b=msgspec.structs.replace(TASK, cache=rule))),
+    )[1:]
+    assert item.changes[0].startswith(
+        "is answered by small, large; cache: the same call is given the same answer for 24 hours"
+    )
+    assert "whatever its user, x" in item.changes[0]
+    assert "at most 2.00% of all calls are answered wrongly so (95% confidence)" in item.changes[0]
+    assert cache_words(TaskCache()) == ""
+    assert cache_words(TaskCache(exact=True, ttl_s=7 * 86_400.0, sampled=True, tools=True)) == (
+        "the same call is given the same answer for 7 days, also where it samples, also where it offers tools"
+    )
+
+
+def test_the_baseline_has_no_cache() -> None:
+    cached = config(t=msgspec.structs.replace(TASK, cache=TaskCache(exact=True)))
+    assert baseline(cached).policies["t"].cache == TaskCache()
+    assert release_from_config(cached).policies["t"].cache.exact
 
 
 def test_a_prompt_is_a_text_diff() -> None:

@@ -2,12 +2,13 @@
 file.
 """
 
-from smallfirst.ledger.migrations import m001_initial, m002_learning, m003_answered_as
+from smallfirst.ledger.migrations import m001_initial, m002_learning, m003_answered_as, m004_cache
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     m001_initial.STATEMENTS,
     m002_learning.STATEMENTS,
     m003_answered_as.STATEMENTS,
+    m004_cache.STATEMENTS,
 )
 
 __all__ = ["MIGRATIONS"]
