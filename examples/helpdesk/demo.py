@@ -5,7 +5,9 @@
     3  refused      the head alone, which is worse, does not pass the gate; the 135M language model would not pass either
     4  canary       the release that passed answers a share of the conversations, then all, watched; then it is live by itself
     5  a drop       the worse release, forced into a canary, is rolled back by itself
-    6  the bill     the same tickets before and after; and the ledger against the simulator's own invoice
+    6  after        the same tickets once more: who answered, how often right, how fast, at what cost
+    7  the cache    tickets that come again are not paid for again; and what answers in other words would be worth, and would cost
+    8  the bill     the ledger against the simulator's own invoice
 
 What is simulated is said so: the frontier answers from the gold labels with a stated accuracy. The head and the small language model are real, and
 their answers are too.
@@ -16,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -33,6 +36,8 @@ HEAD = "triage-head"
 OTHERS = 40  # held-out tickets that are extracted and summarised, too
 SMALL_LOOK = 8  # calibration tickets that the small language model is asked
 HELD_OUT = 500
+REPEATED = 1000  # calls whose tickets come again
+TICKETS_AGAIN = 300  # of so many different ones
 LOOK_EVERY_S = 2.0
 LONGEST_ROLLOUT_S = 240.0
 
@@ -115,6 +120,35 @@ class Demo:
         """The held-out tickets once more."""
         return Application(url, self._key, self._console).send("the same tickets", self._traffic())
 
+    def cache(self, url: str) -> None:
+        """A stream in which tickets come again, as alerts and forwarded mails do; then what answers in other words would be worth on all tickets."""
+        tickets = self._splits["heldout"][:TICKETS_AGAIN]
+        ranks = range(1, len(tickets) + 1)
+        rows = random.Random(0).choices(tickets, weights=[1 / rank for rank in ranks], k=REPEATED)  # Zipf
+        answered = Application(url, self._key, self._console, cached=True).send(
+            "tickets that come again", [(TRIAGE, row) for row in rows]
+        )
+        hits, wrong = sum(bool(one.cached) for one in answered), _contradictions(answered)
+        self._console.print(
+            f"[bold]of {len(answered):,} calls for {len({row['id'] for row in rows}):,} tickets the cache answered {hits / len(answered):.1%}; "
+            f"otherwise than a model had answered the same ticket: {wrong / len(answered):.1%}[/]",
+            highlight=False,
+        )
+        self._show("cache", "stats")
+        self._console.print(
+            "\nIn other words, which is not switched on here: each ticket once, and an answer is right where the helpdesk's label is the same.",
+            highlight=False,
+        )
+        stream = STATE / "stream.jsonl"
+        told = [row for part in self._splits.values() for row in part]
+        random.Random(0).shuffle(told)
+        write_rows(
+            stream,
+            [{"id": row["id"], "input": row["input"], "answer_class": row["category"]} for row in told],
+        )
+        quick = ("--embedder", "wordllama", "--delta", "0.02,0.05", "--methods", "ours,fixed")
+        self._show("cache", "eval", "--stream", str(stream), *quick)
+
     def _traffic(self) -> list[tuple[str, Row]]:
         held_out = self._splits["heldout"]
         return [(TRIAGE, row) for row in held_out] + [
@@ -146,6 +180,12 @@ class Demo:
         show(self._console, self._config, *arguments)
 
 
+def _contradictions(answered: list[Answered]) -> int:
+    """Calls that the cache answered otherwise than a model answered the same ticket."""
+    said = {one.ticket["id"]: one.text for one in answered if not one.cached}
+    return sum(bool(one.cached) and said.get(one.ticket["id"]) != one.text for one in answered)
+
+
 def reconcile(config: Path, invoice: dict[str, Any], console: Console) -> int:
     """The ledger's total against the simulator's own invoice, to the nano-dollar."""
     bill = smallfirst("bill", "--config", str(config))
@@ -159,7 +199,13 @@ def reconcile(config: Path, invoice: dict[str, Any], console: Console) -> int:
     console.print(f"[bold]{verdict}[/]; estimated, because usage was not reported: {estimated} attempts")
     console.print(f"\nThe ledger is {config.parent / 'state'}. Look further:", highlight=False)
     explain = f'explain "I was charged twice this month" --task {TRIAGE}'
-    looks = ["calls list", "bill --by model", f"dataset show newest --task {TRIAGE}", "eval list"]
+    looks = [
+        "calls list",
+        "bill --by model",
+        "cache inspect",
+        f"dataset show newest --task {TRIAGE}",
+        "eval list",
+    ]
     looks += ["release list", "release diff", "rollout status", explain]
     for command in looks:
         console.print(
@@ -170,7 +216,7 @@ def reconcile(config: Path, invoice: dict[str, Any], console: Console) -> int:
 
 
 def run(splits: dict[str, list[Row]], simulated: str, console: Console) -> int:
-    """The six parts, in order."""
+    """The eight parts, in order."""
     config = configuration(simulated)
     key = smallfirst("keys", "create", "demo", "--config", str(config))["key"]
     demo = Demo(splits, config, key, console)
@@ -191,15 +237,18 @@ def run(splits: dict[str, list[Row]], simulated: str, console: Console) -> int:
         demo.canary(running["listening"], release)
         part(5, "a drop: a worse release forced into a canary is rolled back")
         demo.drop(running["listening"], worse)
-        part(6, "the same tickets again, and the bill")
+        part(6, "after: the same tickets again")
         after = demo.after(running["listening"])
-    console.print(
-        before_after(
-            before, after, title="The held-out tickets, before and after (the frontier is simulated)"
+        console.print(
+            before_after(
+                before, after, title="The held-out tickets, before and after (the frontier is simulated)"
+            )
         )
-    )
-    triage = [one for one in after if one.task == TRIAGE]
-    console.print(f"[bold]triage: {who(triage, HEAD):.0%} answered by the head[/]", highlight=False)
+        triage = [one for one in after if one.task == TRIAGE]
+        console.print(f"[bold]triage: {who(triage, HEAD):.0%} answered by the head[/]", highlight=False)
+        part(7, "the cache: what comes again is not paid for again")
+        demo.cache(running["listening"])
+    part(8, "the bill, beside the simulator's own invoice")
     return reconcile(config, invoice_of(simulated), console)
 
 

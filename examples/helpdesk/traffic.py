@@ -28,6 +28,7 @@ class Answered:
     seconds: float
     text: str = ""
     cost_usd: float | None = None
+    cached: str = ""  # by what the cache knew the call; empty: a model answered it
     error: str = ""
 
     @property
@@ -45,10 +46,15 @@ class Answered:
 
 
 class Application:
-    """Whoever calls the gateway at `url` with this key."""
+    """Whoever calls the gateway at `url` with this key.
 
-    def __init__(self, url: str, key: str, console: Console) -> None:
+    A demo has the same few tickets again and again where a product has new ones: unless these are meant to come again (`cached`), each is sent
+    as a call that no cache may answer.
+    """
+
+    def __init__(self, url: str, key: str, console: Console, *, cached: bool = False) -> None:
         self._url, self._key, self._console = url, key, console
+        self._headers = {} if cached else {"cache-control": "no-store"}
 
     def send(
         self,
@@ -74,7 +80,11 @@ class Application:
         with Progress(*columns, console=self._console) as progress:
             bar = progress.add_task(what, total=len(calls))
             async with openai.AsyncOpenAI(
-                base_url=f"{self._url}/v1", api_key=self._key, max_retries=0, timeout=300
+                base_url=f"{self._url}/v1",
+                api_key=self._key,
+                default_headers=self._headers,
+                max_retries=0,
+                timeout=300,
             ) as client:
 
                 async def one(task: str, ticket: Row) -> None:
@@ -108,4 +118,5 @@ async def _ask(client: openai.AsyncOpenAI, task: str, ticket: Row) -> Answered:
         time.perf_counter() - began,
         response.parse().choices[0].message.content or "",
         cost_usd=None if cost == "unknown" else float(cost),
+        cached=response.headers.get("x-smallfirst-cache-by", ""),
     )
