@@ -98,6 +98,8 @@ def _opposite(first: frozenset[str], second: frozenset[str]) -> bool:
 
 
 def _without_prefix(word: str) -> frozenset[str]:
+    if not word.startswith(lexicon.OPPOSING_PREFIXES):  # nearly all words: one step
+        return _NONE
     found = (word.removeprefix(prefix) for prefix in lexicon.OPPOSING_PREFIXES if word.startswith(prefix))
     return frozenset(rest for rest in found if len(rest) >= _ROOT_LEAST)
 
