@@ -32,13 +32,13 @@ from benchmarks.cache_streams import DATA, STREAMS, file_name
 from smallfirst import limits
 from smallfirst.cache.semantic.index import Index
 from smallfirst.classify.embedders import open_embedder
-from smallfirst.evals.cache_decision import Figures
-from smallfirst.evals.cache_entries import entry_of
-from smallfirst.evals.cache_eval import METHODS, Wanted, in_hindsight, replayed
-from smallfirst.evals.cache_keeper import Keeper
-from smallfirst.evals.cache_picture import draw_cache
-from smallfirst.evals.cache_replay import Ours
-from smallfirst.evals.cache_stream import StreamRow, allowed
+from smallfirst.evals.cache.decision import Figures
+from smallfirst.evals.cache.entries import entry_of
+from smallfirst.evals.cache.evaluation import METHODS, Wanted, in_hindsight, replayed
+from smallfirst.evals.cache.keeper import Keeper
+from smallfirst.evals.cache.picture import draw_cache
+from smallfirst.evals.cache.replay import Ours
+from smallfirst.evals.cache.stream import StreamRow, allowed
 
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 PICTURED = ("banking77", "clinc150 + oos")

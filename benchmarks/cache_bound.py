@@ -1,6 +1,6 @@
 """How often the cache's bound is broken, and what it costs: `python -m benchmarks.cache_bound`.
 
-Replays streams whose scores and rightness are made, under the rule that serves (`training/cache_threshold.py`). The rule knows of a hit only what a
+Replays streams whose scores and rightness are made, under the rule that serves (`training/cache/threshold.py`). The rule knows of a hit only what a
 spot check tells it; this knows all. At most one stream in twenty may ever have had more wrong hits than δ of its requests.
 """
 

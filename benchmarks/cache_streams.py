@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smallfirst.evals.cache_stream import StreamRow, allowed, write_stream
+from smallfirst.evals.cache.stream import StreamRow, allowed, write_stream
 
 DATA = Path(os.environ.get("SMALLFIRST_DATA", "../shared/data"))
 OUT_OF_SCOPE = (

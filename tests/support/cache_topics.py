@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from smallfirst.cache.semantic.seen import Candidate
-from smallfirst.training.cache_guard import Known
+from smallfirst.training.cache.guard import Known
 
 DIMENSIONS = 16
 TOPICS = 8

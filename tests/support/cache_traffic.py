@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smallfirst.cache.semantic.seen import Observation
-from smallfirst.training.cache_threshold import HEAD_START, Threshold
+from smallfirst.training.cache.threshold import HEAD_START, Threshold
 
 Chance = np.random.Generator
 Stream = tuple[NDArray[np.float64], NDArray[np.bool_]]  # scores; whether the candidate's answer is right

@@ -17,9 +17,9 @@ from smallfirst.cli.state import CONFIG, JSON, STATE, config_and_state
 if TYPE_CHECKING:
     from smallfirst.classify.embedder import Embedder
     from smallfirst.config.schema import Task
-    from smallfirst.evals.cache_decision import Figures
-    from smallfirst.evals.cache_eval import Wanted
-    from smallfirst.evals.cache_stream import StreamRow
+    from smallfirst.evals.cache.decision import Figures
+    from smallfirst.evals.cache.evaluation import Wanted
+    from smallfirst.evals.cache.stream import StreamRow
 
 _INTERRUPTED = 130  # as shells say it of SIGINT
 
@@ -59,8 +59,8 @@ def eval_(
 ) -> None:
     """Replay a stream through the cache at each bound, and through exact-only, fixed-cosine and vCache's caches beside it."""
     from smallfirst.errors import ConfigError
-    from smallfirst.evals.cache_eval import METHODS, Wanted
-    from smallfirst.evals.cache_stream import read_stream, shuffled
+    from smallfirst.evals.cache.evaluation import METHODS, Wanted
+    from smallfirst.evals.cache.stream import read_stream, shuffled
 
     wanted = Wanted(deltas=_deltas(delta), methods=_named(methods, METHODS), seed=seed)
     if order not in ("file", "shuffled"):
@@ -90,7 +90,7 @@ def _replay(
     rows: list[StreamRow], wanted: Wanted, embedder: Embedder, out: Path | None
 ) -> tuple[list[Figures], bool]:
     """What was replayed before the end, or before Ctrl-C, and whether it was the latter. Decisions are written method by method."""
-    from smallfirst.evals.cache_eval import replayed, write_decisions
+    from smallfirst.evals.cache.evaluation import replayed, write_decisions
 
     found: list[Figures] = []
     try:
@@ -126,7 +126,7 @@ def _embedder(name: str, task: Task | None) -> Embedder:
 
 def _recorded(task: str, state: Path) -> list[StreamRow]:
     """The task's calls; how many could not be taken is said on stderr."""
-    from smallfirst.evals.cache_recorded import recorded_stream
+    from smallfirst.evals.cache.recorded import recorded_stream
     from smallfirst.ledger import Ledger
 
     with Ledger.read(state) as ledger:

@@ -14,9 +14,9 @@ from rich.table import Column
 from smallfirst.cli.table import Table
 
 if TYPE_CHECKING:
-    from smallfirst.evals.cache_decision import Figures
-    from smallfirst.evals.cache_eval import Wanted
-    from smallfirst.evals.cache_stream import Allowed, StreamRow
+    from smallfirst.evals.cache.decision import Figures
+    from smallfirst.evals.cache.evaluation import Wanted
+    from smallfirst.evals.cache.stream import Allowed, StreamRow
 
 _SHOWN_THRESHOLDS = (0.80, 0.85, 0.90, 0.95, 0.98)
 _NAMES = {"ours": "smallfirst", "exact": "exact only", "fixed": "fixed cosine", "vcache": "vCache's rule"}
@@ -25,8 +25,8 @@ _NAMES = {"ours": "smallfirst", "exact": "exact only", "fixed": "fixed cosine", 
 def show_cache_eval(
     found: Sequence[Figures], rows: Sequence[StreamRow], wanted: Wanted, out: Path | None, console: Console
 ) -> None:
-    from smallfirst.evals.cache_eval import in_hindsight
-    from smallfirst.evals.cache_stream import allowed
+    from smallfirst.evals.cache.evaluation import in_hindsight
+    from smallfirst.evals.cache.stream import allowed
 
     best = {one.threshold for delta in wanted.deltas if (one := in_hindsight(found, delta)) is not None}
     _show_allowed(allowed(rows), console)
@@ -65,7 +65,7 @@ def show_cache_eval(
 
 def write_cache_eval(folder: Path, found: Sequence[Figures], *, title: str) -> None:
     """Writes `figures.json`, and the curve where there is one. Raises `ConfigError` where the drawing library is not installed."""
-    from smallfirst.evals.cache_picture import draw_cache
+    from smallfirst.evals.cache.picture import draw_cache
 
     (folder / "figures.json").write_bytes(msgspec.json.format(msgspec.json.encode(found)))
     for name in ("curve.png", "curve.svg") if found else ():

@@ -22,8 +22,8 @@ from smallfirst.config.schema import Config
 from smallfirst.errors import SmallfirstError
 from smallfirst.gate.cache_kept import Kept
 from smallfirst.releases.whole import write_whole
-from smallfirst.training.cache_guard import LATEST, Known, fit_guard
-from smallfirst.training.cache_refit import is_due
+from smallfirst.training.cache.guard import LATEST, Known, fit_guard
+from smallfirst.training.cache.refit import is_due
 
 _log = logging.getLogger("smallfirst.controller")
 _KEPT_GUARDS = 8  # files that nobody names any more: a gateway may be about to read one

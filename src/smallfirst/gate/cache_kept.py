@@ -12,7 +12,7 @@ import msgspec
 from smallfirst.cache.semantic.standing import FILE, Standings, folder_of
 from smallfirst.errors import StateError
 from smallfirst.releases.whole import write_whole
-from smallfirst.training.cache_threshold import ThresholdState
+from smallfirst.training.cache.threshold import ThresholdState
 
 FORMAT = 1
 

@@ -22,7 +22,7 @@ from smallfirst.config.schema import Config, SemanticCache
 from smallfirst.gate.cache_fitting import Fitting, remove_damaged
 from smallfirst.gate.cache_kept import Kept, read_kept, write_kept, write_standings
 from smallfirst.releases import BASELINE, Policy, Releases, read_channels
-from smallfirst.training.cache_threshold import Proven, Threshold
+from smallfirst.training.cache.threshold import Proven, Threshold
 
 _log = logging.getLogger("smallfirst.controller")
 Tell = Callable[[str, dict[str, Any]], None]

@@ -11,9 +11,9 @@ from smallfirst.errors import CallError, LedgerUnavailable, Overloaded, Upstream
 from smallfirst.gateway import headers
 from smallfirst.gateway.account import CallAccount
 from smallfirst.gateway.aside import Aside
-from smallfirst.gateway.bad_hits import BadHits
 from smallfirst.gateway.bodies import bodies_of
-from smallfirst.gateway.cached import Cache
+from smallfirst.gateway.cache.bad_hits import BadHits
+from smallfirst.gateway.cache.cached import Cache
 from smallfirst.gateway.client import Client, ClientGone
 from smallfirst.gateway.draft import Draft
 from smallfirst.gateway.evidence import Evidence

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from smallfirst import limits
 from smallfirst.chat import Usage
 from smallfirst.gateway.aside_counts import AsideCounts
-from smallfirst.gateway.cache_counts import CacheCounts
+from smallfirst.gateway.cache.counts import CacheCounts
 from smallfirst.ledger.records import Call
 from smallfirst.money import NUSD_PER_USD
 

@@ -13,11 +13,11 @@ from smallfirst.cache.entry import Entry
 from smallfirst.gateway import headers
 from smallfirst.gateway.account import CallAccount
 from smallfirst.gateway.bodies import keeps_bodies
+from smallfirst.gateway.cache.looking import Looking
 from smallfirst.gateway.chosen import Chosen
 from smallfirst.gateway.client import Client
 from smallfirst.gateway.hand import CallInHand, Desk
 from smallfirst.gateway.intent import choose
-from smallfirst.gateway.looking import Looking
 from smallfirst.gateway.relay import StreamRelay, whole_body
 from smallfirst.gateway.routed import Decided, note_answer, place_and_decide
 from smallfirst.ledger.records import CallStatus

@@ -24,8 +24,8 @@ from smallfirst.config.schema import Config
 from smallfirst.errors import ConfigError, LedgerUnavailable, StateError
 from smallfirst.gateway.app import Gateway
 from smallfirst.gateway.budget import Budgets
-from smallfirst.gateway.cache_opening import open_parts
-from smallfirst.gateway.cached import Cache
+from smallfirst.gateway.cache.cached import Cache
+from smallfirst.gateway.cache.opening import open_parts
 from smallfirst.gateway.channel import Served
 from smallfirst.gateway.evidence import Evidence, noted
 from smallfirst.gateway.follow import Follower

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.cache_traffic import POPULATIONS, replay
 
 from smallfirst.cache.semantic.seen import Observation
-from smallfirst.training.cache_threshold import Threshold
+from smallfirst.training.cache.threshold import Threshold
 
 STREAMS, REQUESTS = 20, 1000
 

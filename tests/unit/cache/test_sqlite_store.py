@@ -486,3 +486,22 @@ async def test_what_is_over_is_removed_also_after_a_moment_without_room(
     while store.totals().entries:
         await asyncio.sleep(0.001)
     await store.close()
+
+
+@pytest.mark.parametrize("what", ["partition", "texts"])
+async def test_what_is_committed_just_after_the_file_was_read_is_not_lost_between_the_two(
+    store: SqliteStore, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = store.put(near("a"))
+    read = store.database.read
+
+    async def then_committed(function):
+        found = await read(function)
+        await settled(store)
+        return found
+
+    monkeypatch.setattr(store.database, "read", then_committed)
+    if what == "partition":
+        assert [one.id for one in await store.partition(PARTITION, NOW_MS, 10)] == [number]
+    else:
+        assert list(await store.texts_of([number])) == [number]

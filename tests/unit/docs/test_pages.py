@@ -146,7 +146,7 @@ def test_every_header_of_ours_is_named_and_no_other() -> None:
 def test_every_metric_is_named_and_no_other() -> None:
     texts = [
         text
-        for name in ("metrics.py", "aside_counts.py", "cache_counts.py", "cached.py", "serve.py")
+        for name in ("metrics.py", "aside_counts.py", "cache/counts.py", "cache/cached.py", "serve.py")
         for text in constants(SOURCE / "gateway" / name)
     ]
     used = {text for text in texts if re.fullmatch(r"smallfirst_[a-z_]+", text)}

@@ -10,8 +10,8 @@ import pytest
 from support.ledger import attempt, bodies, call, settlement
 
 from smallfirst.errors import EvalError
-from smallfirst.evals.cache_recorded import recorded_stream
-from smallfirst.evals.cache_stream import allowed
+from smallfirst.evals.cache.recorded import recorded_stream
+from smallfirst.evals.cache.stream import allowed
 from smallfirst.ledger.ledger import Ledger
 
 

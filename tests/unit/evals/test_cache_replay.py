@@ -9,13 +9,13 @@ import pytest
 
 from smallfirst.cache.semantic.guard import PRIOR, Guard
 from smallfirst.cache.semantic.seen import Candidate, Judgement, Observation
-from smallfirst.evals.cache_decision import figures
-from smallfirst.evals.cache_eval import Wanted, embedded, in_hindsight, replayed
-from smallfirst.evals.cache_keeper import Keeper
-from smallfirst.evals.cache_replay import Ours
-from smallfirst.evals.cache_stream import StreamRow
-from smallfirst.training.cache_refit import FIRST_AT
-from smallfirst.training.cache_threshold import Proven, Threshold
+from smallfirst.evals.cache.decision import figures
+from smallfirst.evals.cache.evaluation import Wanted, embedded, in_hindsight, replayed
+from smallfirst.evals.cache.keeper import Keeper
+from smallfirst.evals.cache.replay import Ours
+from smallfirst.evals.cache.stream import StreamRow
+from smallfirst.training.cache.refit import FIRST_AT
+from smallfirst.training.cache.threshold import Proven, Threshold
 
 
 class Nearest(Guard):

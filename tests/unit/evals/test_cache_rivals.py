@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from smallfirst.evals.cache_decision import Decision, figures
-from smallfirst.evals.cache_neighbours import Neighbours, Shelf
-from smallfirst.evals.cache_rivals import ExactOnly, FixedThreshold
-from smallfirst.evals.cache_stream import StreamRow
-from smallfirst.evals.cache_vcache import Sigmoid, VCache
+from smallfirst.evals.cache.decision import Decision, figures
+from smallfirst.evals.cache.neighbours import Neighbours, Shelf
+from smallfirst.evals.cache.rivals import ExactOnly, FixedThreshold
+from smallfirst.evals.cache.stream import StreamRow
+from smallfirst.evals.cache.vcache import Sigmoid, VCache
 
 
 def quiet(step: str, done: int, total: int) -> None:

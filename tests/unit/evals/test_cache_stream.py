@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from smallfirst.errors import ConfigError
-from smallfirst.evals.cache_stream import StreamRow, allowed, read_stream, shuffled, write_stream
+from smallfirst.evals.cache.stream import StreamRow, allowed, read_stream, shuffled, write_stream
 
 GOOD = {"id": "a", "input": "where is my card?", "answer_class": "card"}
 

@@ -16,8 +16,8 @@ from smallfirst.cache.stores.sqlite_store import SqliteStore
 from smallfirst.config.schema import Cache, Config
 from smallfirst.gate.cache_fitting import Fitting, known_of
 from smallfirst.gate.cache_kept import Kept
-from smallfirst.training.cache_refit import FIRST_AT
-from smallfirst.training.cache_threshold import Threshold
+from smallfirst.training.cache.refit import FIRST_AT
+from smallfirst.training.cache.threshold import Threshold
 
 CONFIG = Config()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from smallfirst.cache.semantic.standing import Figures, Standing, Standings
-from smallfirst.gateway.cache_counts import CacheCounts
+from smallfirst.gateway.cache.counts import CacheCounts
 
 
 def told(counts: CacheCounts) -> dict[tuple[str, ...], float]:

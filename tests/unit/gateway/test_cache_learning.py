@@ -18,8 +18,8 @@ from smallfirst.cache.semantic.observed import Observed, Row, read_rows
 from smallfirst.cache.stores.sqlite_store import SqliteStore
 from smallfirst.config.schema import Cache, Scorer, SemanticCache, TaskCache
 from smallfirst.contracts import Contract, JsonContract, LabelContract, TextContract
-from smallfirst.gateway.cache_counts import CacheCounts
-from smallfirst.gateway.cache_learning import CacheLearning
+from smallfirst.gateway.cache.counts import CacheCounts
+from smallfirst.gateway.cache.learning import CacheLearning
 from smallfirst.gateway.chosen import Chosen
 from smallfirst.releases import Policy, RungPolicy
 from smallfirst.wire.incoming import Incoming

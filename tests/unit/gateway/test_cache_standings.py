@@ -13,7 +13,7 @@ from smallfirst.cache.semantic.look_up import Guard
 from smallfirst.cache.semantic.standing import FILE, Standings, folder_of
 from smallfirst.errors import ReleaseError
 from smallfirst.gate.cache_kept import write_standings
-from smallfirst.gateway.cache_standings import StandingsFollower
+from smallfirst.gateway.cache.standings import StandingsFollower
 
 
 class Stands:

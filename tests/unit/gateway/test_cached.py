@@ -22,12 +22,12 @@ from smallfirst.config.schema import Cache as CacheRule
 from smallfirst.config.schema import Config, SemanticCache, Storage, TaskCache, Tenant
 from smallfirst.contracts import TextContract
 from smallfirst.errors import NotCached, StateError
-from smallfirst.gateway.cache_counts import CacheCounts
-from smallfirst.gateway.cache_parts import Parts
-from smallfirst.gateway.cached import Cache
+from smallfirst.gateway.cache.cached import Cache
+from smallfirst.gateway.cache.counts import CacheCounts
+from smallfirst.gateway.cache.looking import BYPASS, Looking, Tape
+from smallfirst.gateway.cache.parts import Parts
 from smallfirst.gateway.chosen import Chosen
 from smallfirst.gateway.draft import Draft
-from smallfirst.gateway.looking import BYPASS, Looking, Tape
 from smallfirst.models.reply import WholeReply
 from smallfirst.releases import Policy, RungPolicy
 from smallfirst.wire import openai_chat

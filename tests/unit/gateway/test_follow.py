@@ -16,8 +16,8 @@ from smallfirst.classify.store import Artifacts
 from smallfirst.config.schema import Config, Model, Provider, Task
 from smallfirst.contracts import LabelContract
 from smallfirst.gateway.budget import Budgets
-from smallfirst.gateway.cache_parts import Parts
-from smallfirst.gateway.cached import Cache
+from smallfirst.gateway.cache.cached import Cache
+from smallfirst.gateway.cache.parts import Parts
 from smallfirst.gateway.evidence import Evidence
 from smallfirst.gateway.follow import Follower
 from smallfirst.gateway.hand import Desk

@@ -14,8 +14,8 @@ from support.ledger import call
 
 from smallfirst import limits
 from smallfirst.config.schema import Config
-from smallfirst.gateway.bad_hits import BadHits
-from smallfirst.gateway.cached import Cache
+from smallfirst.gateway.cache.bad_hits import BadHits
+from smallfirst.gateway.cache.cached import Cache
 from smallfirst.gateway.client import Client
 from smallfirst.gateway.metrics import Metrics
 from smallfirst.gateway.outcomes import OutcomesDesk

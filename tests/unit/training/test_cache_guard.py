@@ -9,7 +9,7 @@ from support.cache_topics import DIMENSIONS, candidates, topics
 from smallfirst.cache.semantic.guard import PRIOR
 from smallfirst.cache.semantic.guard_features import NAMES
 from smallfirst.cache.semantic.seen import Observation
-from smallfirst.training.cache_guard import Known, fit_guard, fit_metric, fit_weights, fit_words
+from smallfirst.training.cache.guard import Known, fit_guard, fit_metric, fit_weights, fit_words
 
 
 def observation(

@@ -8,7 +8,7 @@ import pytest
 from support.cache_traffic import calibrated, replay, shift
 
 from smallfirst.cache.semantic.seen import Observation
-from smallfirst.training.cache_threshold import Threshold, ThresholdState
+from smallfirst.training.cache.threshold import Threshold, ThresholdState
 
 
 def seen(probability, right, *, hit=False, check=1.0):

@@ -1,7 +1,7 @@
 """The decision "same answer?": candidates → the best answer, and the calibrated probability that it is right. Pure numpy.
 
     PRIOR.judge(text, vector, candidates)      before anything is learned of a task
-    load_guard(path).judge(…)                  what `training/cache_guard.py` fitted
+    load_guard(path).judge(…)                  what `training/cache/guard.py` fitted
 
 What is learned is a metric in which texts of one answer lie together, which words decide, and how much each feature says: no answers and no
 texts. One guard serves all partitions of a task. `differences.py` has the last word.

@@ -4,7 +4,7 @@
     found = await semantic.look_up(asking, now_ms, allows=…)  → Hit: release `found.entry` | Miss: ask, then keep the answer with `found.kept`
     semantic.added(entry)                         after `store.put(entry)`, with the id that it returned: it is found by the next look-up
 
-What follows a miss or a hit off the path (comparing, spot checks) is `gateway/cache_learning.py`'s:
+What follows a miss or a hit off the path (comparing, spot checks) is `gateway/cache/learning.py`'s:
 
     learning.answered(running, chosen, incoming, miss, entry)   a miss was answered, and its answer kept (`entry.id` is set)
     learning.released(running, chosen, incoming, hit, draft)    a hit was released to its client

@@ -158,10 +158,11 @@ class SqliteStore:
 
     async def texts_of(self, entries: Sequence[int]) -> dict[int, str]:
         listed = msgspec.json.encode(list(entries)).decode()
+        # before the file is read, as above
+        waiting = [entry for number in entries if (entry := self._waiting_ids.get(number)) is not None]
         kept = await self.database.read(lambda conn: conn.execute(_TEXTS, (listed,)).fetchall())
         found = {row[0]: rows.text_and_answer(*row[1:])[0] for row in kept}
-        waiting = (self._waiting_ids.get(entry) for entry in entries)
-        return found | {entry.id: entry.text for entry in waiting if entry is not None}
+        return found | {entry.id: entry.text for entry in waiting}
 
     async def changes(self, since: str | None) -> Changes:
         try:

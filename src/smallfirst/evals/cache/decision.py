@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
-from smallfirst.evals.cache_stream import StreamRow
+from smallfirst.evals.cache.stream import StreamRow
 from smallfirst.statistics import binomial
 
 By = Literal["", "exact", "semantic"]

@@ -29,7 +29,7 @@ from smallfirst.statistics.checked_failures import (
     CheckedFailuresState,
     log_kept,
 )
-from smallfirst.training.cache_risk import THRESHOLDS, CacheRisk, CacheRiskState
+from smallfirst.training.cache.risk import THRESHOLDS, CacheRisk, CacheRiskState
 
 Array = NDArray[np.float64]
 

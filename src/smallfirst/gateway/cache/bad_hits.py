@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from smallfirst.errors import StateError
-from smallfirst.gateway.cached import Cache
+from smallfirst.gateway.cache.cached import Cache
 from smallfirst.ledger.queries import Queries
 
 _LOOKED_BACK = 1000  # at the start: what was told while no gateway ran

@@ -14,7 +14,7 @@ import msgspec
 from smallfirst.cache.key import Keyed, key_of, partition_of
 from smallfirst.datasets.exchange import read_answer
 from smallfirst.errors import BadRequest, EvalError
-from smallfirst.evals.cache_stream import StreamRow
+from smallfirst.evals.cache.stream import StreamRow
 from smallfirst.ledger.queries import Filter, Queries
 from smallfirst.ledger.records import Call
 from smallfirst.wire.incoming import Incoming

@@ -13,10 +13,10 @@ from smallfirst.cache.semantic.standing import Standings
 from smallfirst.cache.stores.opening import open_store
 from smallfirst.config.schema import Config
 from smallfirst.gateway.aside_call import Books
-from smallfirst.gateway.cache_counts import CacheCounts
-from smallfirst.gateway.cache_learning import CacheLearning
-from smallfirst.gateway.cache_parts import Parts
-from smallfirst.gateway.cache_standings import StandingsFollower
+from smallfirst.gateway.cache.counts import CacheCounts
+from smallfirst.gateway.cache.learning import CacheLearning
+from smallfirst.gateway.cache.parts import Parts
+from smallfirst.gateway.cache.standings import StandingsFollower
 
 
 def open_parts(

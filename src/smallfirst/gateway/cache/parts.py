@@ -8,9 +8,11 @@ from typing import Protocol
 import msgspec
 
 from smallfirst.cache.entry import Entry
+from smallfirst.cache.flight import Flights
 from smallfirst.cache.semantic.look_up import Asking, Hit, Miss
 from smallfirst.cache.stores.store import CacheStore
 from smallfirst.config.schema import SemanticCache
+from smallfirst.gateway.cache.counts import CacheCounts, Part
 from smallfirst.gateway.chosen import Chosen
 from smallfirst.gateway.draft import Draft
 from smallfirst.gateway.running import Running
@@ -31,7 +33,7 @@ class SemanticLookUp(Protocol):
 
 
 class Learning(Protocol):
-    """`gateway.cache_learning`'s: what follows a semantic look-up, off the call's path. Nothing but `told_bad` waits or raises."""
+    """`gateway.cache.learning`'s: what follows a semantic look-up, off the call's path. Nothing but `told_bad` waits or raises."""
 
     @property
     def waiting(self) -> int: ...
@@ -59,6 +61,20 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     learning: Learning | None = None
     # takes up what was proven, and what others did to entries; again and again
     follow: Callable[[], Awaitable[None]] | None = None
+
+
+class Opened(Protocol):
+    """The cache as one call's way through it sees it (`gateway.cache.cached.Cache`)."""
+
+    counts: CacheCounts
+    flights: Flights
+
+    @property
+    def parts(self) -> Parts | None: ...
+
+    def failed(self, part: Part, message: str, *values: object) -> None:
+        """Counts and logs what a part could not do."""
+        ...
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,8 +37,8 @@ from smallfirst.gateway.aside_call import (
 )
 from smallfirst.gateway.aside_draw import SPOT_CHECK
 from smallfirst.gateway.aside_scores import Scores, Unscored
-from smallfirst.gateway.cache_counts import CacheCounts
-from smallfirst.gateway.cache_fresh import fresh_entry
+from smallfirst.gateway.cache.counts import CacheCounts
+from smallfirst.gateway.cache.fresh import fresh_entry
 from smallfirst.gateway.chosen import Chosen
 from smallfirst.gateway.draft import Draft
 from smallfirst.gateway.running import Running

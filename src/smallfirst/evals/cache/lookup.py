@@ -14,8 +14,8 @@ import numpy as np
 from smallfirst.cache.key import Keyed, key_of
 from smallfirst.cache.semantic.index import Index
 from smallfirst.cache.stores.store import CacheStore
-from smallfirst.evals.cache_entries import entry_of
-from smallfirst.evals.cache_stream import StreamRow
+from smallfirst.evals.cache.entries import entry_of
+from smallfirst.evals.cache.stream import StreamRow
 from smallfirst.wire.incoming import Incoming
 
 _SAMPLE = 1000

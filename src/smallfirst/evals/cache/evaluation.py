@@ -12,12 +12,12 @@ from msgspec.structs import replace
 
 from smallfirst import limits
 from smallfirst.classify.embedder import Embedder
-from smallfirst.evals.cache_decision import Decision, Figures, Method, figures
-from smallfirst.evals.cache_neighbours import Neighbours
-from smallfirst.evals.cache_replay import Ours
-from smallfirst.evals.cache_rivals import ExactOnly, FixedThreshold
-from smallfirst.evals.cache_stream import StreamRow, scopes_of
-from smallfirst.evals.cache_vcache import VCache
+from smallfirst.evals.cache.decision import Decision, Figures, Method, figures
+from smallfirst.evals.cache.neighbours import Neighbours
+from smallfirst.evals.cache.replay import Ours
+from smallfirst.evals.cache.rivals import ExactOnly, FixedThreshold
+from smallfirst.evals.cache.stream import StreamRow, scopes_of
+from smallfirst.evals.cache.vcache import VCache
 
 METHODS = ("ours", "exact", "fixed", "vcache")
 THRESHOLDS = tuple(round(0.80 + 0.01 * step, 2) for step in range(19))  # 0.80 … 0.98

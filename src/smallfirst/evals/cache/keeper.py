@@ -14,10 +14,10 @@ import numpy as np
 from smallfirst.cache.semantic.guard import PRIOR, Guard
 from smallfirst.cache.semantic.seen import Observation
 from smallfirst.config.schema import SemanticCache
-from smallfirst.evals.cache_stream import StreamRow
-from smallfirst.training.cache_guard import LATEST, Known, fit_guard
-from smallfirst.training.cache_refit import is_due
-from smallfirst.training.cache_threshold import Proven, Threshold
+from smallfirst.evals.cache.stream import StreamRow
+from smallfirst.training.cache.guard import LATEST, Known, fit_guard
+from smallfirst.training.cache.refit import is_due
+from smallfirst.training.cache.threshold import Proven, Threshold
 
 LEAST_CHECK = SemanticCache().min_checks  # of hits
 

@@ -17,11 +17,11 @@ from smallfirst import limits
 from smallfirst.cache.semantic.index import Index
 from smallfirst.cache.semantic.seen import Candidate, Judgement, Observation
 from smallfirst.cache.semantic.trust import PROBABLE, trusted
-from smallfirst.evals.cache_decision import Decision
-from smallfirst.evals.cache_entries import entry_of, row_of
-from smallfirst.evals.cache_keeper import LEAST_CHECK, Keeper
-from smallfirst.evals.cache_lookup import percentiles_us
-from smallfirst.evals.cache_stream import AnswerClass, StreamRow
+from smallfirst.evals.cache.decision import Decision
+from smallfirst.evals.cache.entries import entry_of, row_of
+from smallfirst.evals.cache.keeper import LEAST_CHECK, Keeper
+from smallfirst.evals.cache.lookup import percentiles_us
+from smallfirst.evals.cache.stream import AnswerClass, StreamRow
 
 
 class _Seen(NamedTuple):

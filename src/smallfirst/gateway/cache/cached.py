@@ -17,12 +17,12 @@ from smallfirst.cache.key import Keyed, NoKey, key_of
 from smallfirst.cache.stores.store import Which
 from smallfirst.errors import ConfigError, StateError
 from smallfirst.gateway.bodies import kept_days
-from smallfirst.gateway.cache_counts import CacheCounts, Part
-from smallfirst.gateway.cache_parts import Parts
+from smallfirst.gateway.cache.counts import CacheCounts, Part
+from smallfirst.gateway.cache.looking import BYPASS, Looking, refuse_where_only_cached
+from smallfirst.gateway.cache.parts import Parts
 from smallfirst.gateway.chosen import Chosen
 from smallfirst.gateway.client import Client
 from smallfirst.gateway.draft import Draft
-from smallfirst.gateway.looking import BYPASS, Looking, refuse_where_only_cached
 from smallfirst.gateway.running import Running
 from smallfirst.wire.incoming import Incoming
 

@@ -18,10 +18,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from smallfirst.evals.cache_decision import Decision
-from smallfirst.evals.cache_lookup import nearest_us
-from smallfirst.evals.cache_neighbours import Neighbours, Shelf
-from smallfirst.evals.cache_stream import StreamRow
+from smallfirst.evals.cache.decision import Decision
+from smallfirst.evals.cache.lookup import nearest_us
+from smallfirst.evals.cache.neighbours import Neighbours, Shelf
+from smallfirst.evals.cache.stream import StreamRow
 
 _LEAST_OBSERVATIONS = 6  # the two by definition among them
 _PLACES, _SLOPES = (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from smallfirst.evals.cache_decision import Figures
+from smallfirst.evals.cache.decision import Figures
 from smallfirst.evals.charts import GREY, INK, OURS, PALE, altair_for
 
 _WIDTH, _HEIGHT = 560, 340

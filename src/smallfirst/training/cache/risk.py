@@ -1,6 +1,6 @@
 """How often the cache's best candidate is wrong, by its score, from the requests of which that is known; and whether it has changed.
 
-Estimates that a threshold is chosen by. No promise rests on them: that of `cache_threshold` rests on the spot checks alone.
+Estimates that a threshold is chosen by. No promise rests on them: that of `threshold.py` rests on the spot checks alone.
 """
 
 from __future__ import annotations

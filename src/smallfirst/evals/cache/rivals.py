@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from smallfirst.evals.cache_decision import Decision
-from smallfirst.evals.cache_lookup import exact_us, nearest_us
-from smallfirst.evals.cache_neighbours import Neighbours, Shelf
-from smallfirst.evals.cache_stream import StreamRow
+from smallfirst.evals.cache.decision import Decision
+from smallfirst.evals.cache.lookup import exact_us, nearest_us
+from smallfirst.evals.cache.neighbours import Neighbours, Shelf
+from smallfirst.evals.cache.stream import StreamRow
 
 
 class ExactOnly:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import msgspec
 
@@ -22,7 +22,7 @@ from smallfirst.chat import Dialect
 from smallfirst.config.schema import SemanticCache
 from smallfirst.errors import NotCached, StateError, UpstreamBroken
 from smallfirst.gateway.bodies import kept_days, would_redact
-from smallfirst.gateway.cache_parts import Found, SemanticLookUp
+from smallfirst.gateway.cache.parts import Found, Opened, SemanticLookUp
 from smallfirst.gateway.chosen import Chosen
 from smallfirst.gateway.draft import Draft
 from smallfirst.gateway.relay import shown
@@ -32,9 +32,6 @@ from smallfirst.models.reply import LiveReply, WholeReply
 from smallfirst.wire.incoming import Incoming
 from smallfirst.wire.sse import SseEvent
 from smallfirst.wire.whole import whole_of
-
-if TYPE_CHECKING:
-    from smallfirst.gateway.cached import Cache
 
 _log = logging.getLogger(__name__)
 _MS_PER_DAY = 86_400_000
@@ -62,7 +59,7 @@ class Looking:
 
     def __init__(
         self,
-        cache: Cache,
+        cache: Opened,
         draft: Draft,
         *,
         running: Running,
