@@ -197,6 +197,12 @@ def _now(gateway: GatewayProcess) -> Standing:
     return found
 
 
+def _all_counted(gateway: GatewayProcess) -> bool:
+    """Whether everything that was observed is known, and in what is published."""
+    found = rows(gateway)
+    return not any(row.pending for row in found) and _now(gateway).figures.requests == len(found)
+
+
 def rows(gateway: GatewayProcess) -> list[Row]:
     """All that was observed."""
     return read_rows(gateway.state, _now(gateway).policy, after=0, most=10_000)[1]
@@ -276,6 +282,7 @@ def test_hits_in_other_words_are_earned_checked_and_taken_back(house: House) -> 
         assert set(given) <= own
 
     # a client says that one was wrong: it counts, and that entry is gone
+    soon(lambda: _all_counted(gateway))  # spot checks of the calls above find wrong hits, too
     wrong = _now(gateway).figures.wrong
     of = {call.id: (call.decision.get("cache") or {}).get("of") for call in calls(gateway, origin="client")}
     asked = {one.call: text for one, text in zip(found, texts, strict=True)}
