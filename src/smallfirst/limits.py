@@ -113,6 +113,7 @@ MANY_TOOLS = 6  # from here on the frontier answers, until outcomes say otherwis
 # Releases while they roll out.
 CHANNELS_EVERY_S = 0.25  # how often a gateway looks whether another release should answer
 ROLLBACK_WAIT_S = 0.25  # for what was live before to be loaded; baseline answers meanwhile
+LEASES_A_LEASE = 3  # how often a lease is renewed before it would have ended
 CANARY_LEASE_S = 15.0  # a canary answers for so long after its controller was last heard of
 CONTROLLER_RESTART_FIRST_S = 0.5  # then twice as long after each death in a row
 CONTROLLER_RESTART_MAX_S = 30.0

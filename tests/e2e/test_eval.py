@@ -14,23 +14,16 @@ from typing import Any
 import pytest
 from support.gateway import GatewayProcess
 from support.simulator import SimulatorProcess
+from support.sorted_tickets import FRONTIER, LABELS, MARKER, TASK
 from typer.testing import CliRunner
 
 from smallfirst.cli.main import app
 from smallfirst.errors import SmallfirstError
 
-MARKER = "You sort tickets. Answer with one label."
-LABELS = ("billing", "bug", "how-to")
 ROWS = 60
-CONFIG = """
-[storage]
-path = "state"
-
-[providers.sim]
-base_url = "{sim}/v1"
-api_key = "env:SIM_KEY"
-simulated = true
-
+CONFIG = (
+    FRONTIER
+    + """
 [models.mini]
 provider = "sim"
 id = "sim-frontier-mini"
@@ -39,21 +32,16 @@ prices = [{{ since = "2026-01-01", input = 0.15, output = 0.6 }}]
 [models.nano]
 provider = "sim"
 id = "sim-nano"
-
-[models.frontier]
-provider = "sim"
-id = "sim-frontier"
-prices = [{{ since = "2026-01-01", input = 2.5, output = 10 }}]
-
-[tasks.triage]
-contract = {{ type = "label", labels = ["billing", "bug", "how-to"] }}
-instructions = "You sort tickets. Answer with one label."
+"""
+    + TASK
+    + """
 ladder = [{{ model = "mini", max_tokens = 16 }}, {{ model = "frontier", max_tokens = 16 }}]
 
 [tasks.reply]
 instructions = "You answer tickets."
 ladder = ["mini", "frontier"]
 """
+)
 
 
 def text(at: int) -> str:

@@ -17,6 +17,7 @@ from click.testing import Result
 from support import intents
 from support.gateway import GatewayProcess
 from support.simulator import SimulatorProcess
+from support.sorted_tickets import FRONTIER, LABELS, MARKER, TASK
 from typer.testing import CliRunner
 
 from smallfirst.cli.main import app
@@ -24,19 +25,11 @@ from smallfirst.errors import SmallfirstError
 from smallfirst.ledger import Filter, Ledger
 from smallfirst.releases import Releases, Verdicts
 
-MARKER = "You sort tickets. Answer with one label."
-LABELS = ("billing", "bug", "how-to")
 ROWS = 260  # 60 train, 60 calibration, 140 held out
 HELD_OUT = 140
-CONFIG = """
-[storage]
-path = "state"
-
-[providers.sim]
-base_url = "{sim}/v1"
-api_key = "env:SIM_KEY"
-simulated = true
-
+CONFIG = (
+    FRONTIER
+    + """
 [models.mini]
 provider = "sim"
 id = "sim-frontier-mini"
@@ -46,18 +39,13 @@ prices = [{{ since = "2026-01-01", input = 0.15, output = 0.6 }}]
 provider = "sim"
 id = "sim-nano"
 prices = [{{ since = "2026-01-01", input = 0.04, output = 0.15 }}]
-
-[models.frontier]
-provider = "sim"
-id = "sim-frontier"
-prices = [{{ since = "2026-01-01", input = 2.5, output = 10 }}]
-
-[tasks.triage]
-contract = {{ type = "label", labels = ["billing", "bug", "how-to"] }}
-instructions = "You sort tickets. Answer with one label."
+"""
+    + TASK
+    + """
 margin = 0.1
 ladder = [{{ model = "SMALL", max_tokens = 16 }}, {{ model = "frontier", max_tokens = 16 }}]
 """
+)
 
 
 def text(at: int) -> str:

@@ -11,45 +11,28 @@ from typing import Any
 import pytest
 from support.gateway import GatewayProcess
 from support.simulator import SimulatorProcess
+from support.sorted_tickets import FRONTIER, HEAD, MARKER, TASK
 from support.tickets import SAID
 
 from smallfirst.improve.record import STEPS, Record, read_record
 from smallfirst.ledger import Ledger
 from smallfirst.releases import read_channels
 
-MARKER = "You sort tickets. Answer with one label."
-CONFIG = """
-[storage]
-path = "state"
-
-[providers.sim]
-base_url = "{sim}/v1"
-api_key = "env:SIM_KEY"
-simulated = true
-
-[providers.heads]
-kind = "head"
-
-[models.sorter]
-provider = "heads"
-id = "triage"
-
+CONFIG = (
+    FRONTIER
+    + HEAD
+    + """
 [models.guesser]
 provider = "sim"
 id = "sim-nano"
 prices = [{{ since = "2026-01-01", input = 0.04, output = 0.15 }}]
-
-[models.frontier]
-provider = "sim"
-id = "sim-frontier"
-prices = [{{ since = "2026-01-01", input = 2.5, output = 10 }}]
-
-[tasks.triage]
-contract = {{ type = "label", labels = ["billing", "bug", "how-to"] }}
-instructions = "You sort tickets. Answer with one label."
+"""
+    + TASK
+    + """
 margin = 0.1
 ladder = ["sorter", "frontier"]
 """
+)
 PARTS = {"train": 90, "calibration": 90, "heldout": 150}
 LABELS = tuple(SAID)
 

@@ -13,6 +13,7 @@ import pytest
 from support.dying import deaths
 from support.gateway import GatewayProcess
 from support.simulator import SimulatorProcess
+from support.sorted_tickets import FRONTIER, HEAD, MARKER, TASK
 from support.tickets import SAID
 from support.verdicts import prove
 
@@ -30,38 +31,20 @@ from smallfirst.releases import (
     release_from_config,
 )
 
-MARKER = "You sort tickets. Answer with one label."
-CONFIG = """
-[storage]
-path = "state"
-
-[providers.sim]
-base_url = "{sim}/v1"
-api_key = "env:SIM_KEY"
-simulated = true
-
-[providers.heads]
-kind = "head"
-
-[models.sorter]
-provider = "heads"
-id = "triage"
-
+CONFIG = (
+    FRONTIER
+    + HEAD
+    + """
 [models.mini]
 provider = "sim"
 id = "sim-frontier-mini"
-
-[models.frontier]
-provider = "sim"
-id = "sim-frontier"
-prices = [{{ since = "2026-01-01", input = 2.5, output = 10 }}]
-
-[tasks.triage]
-contract = {{ type = "label", labels = ["billing", "bug", "how-to"] }}
-instructions = "You sort tickets. Answer with one label."
+"""
+    + TASK
+    + """
 margin = 0.1
 ladder = ["SMALL", "frontier"]
 """
+)
 PARTS = {"train": 90, "calibration": 90, "heldout": 150}
 
 

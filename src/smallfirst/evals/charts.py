@@ -109,15 +109,29 @@ def _label(alt: Any, mark: Mark, place: dict[str, Any], *, colour: str) -> list[
 
 def _save(alt: Any, path: Path, layers: list[altair.Chart], words: tuple[str, str, str]) -> None:
     across, up, title = words
-    axis = alt.Axis(
-        grid=False, domainColor=PALE, tickColor=PALE, labelColor=GREY, titleColor=INK, tickCount=6
+    x = alt.X("x:Q", axis=axis(alt, across, grid=False), scale=alt.Scale(domain=[0, 100]))
+    y = alt.Y("y:Q", axis=axis(alt, up, grid=True), scale=alt.Scale(zero=False, nice=True))
+    save_chart(alt, path, alt.layer(*layers).encode(x=x, y=y), title=title)
+
+
+def axis(alt: Any, title: str, *, grid: bool) -> Any:
+    """An axis as all pictures have it: with rules across, or with a line and ticks."""
+    return alt.Axis(
+        title=title,
+        grid=grid,
+        gridColor="#eef1f3",
+        domain=not grid,
+        ticks=not grid,
+        domainColor=PALE,
+        tickColor=PALE,
+        labelColor=GREY,
+        titleColor=INK,
+        tickCount=6,
     )
-    rules = axis.copy()
-    rules.grid, rules.gridColor, rules.domain, rules.ticks = True, "#eef1f3", False, False
-    chart = alt.layer(*layers).encode(
-        x=alt.X("x:Q", title=across, scale=alt.Scale(domain=[0, 100]), axis=axis),
-        y=alt.Y("y:Q", title=up, scale=alt.Scale(zero=False, nice=True), axis=rules),
-    )
+
+
+def save_chart(alt: Any, path: Path, chart: Any, *, title: str = "") -> None:
+    """Writes a picture in the house's frame."""
     chart = (
         chart.properties(width=_WIDTH, height=_HEIGHT, background="white", padding=16)
         .configure_view(stroke=None)

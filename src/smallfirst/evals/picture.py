@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from smallfirst.evals.charts import GREY, INK, OURS, PALE, altair_for
+from smallfirst.evals.charts import INK, OURS, altair_for, axis, save_chart
 from smallfirst.evals.comparison import ArmReport
-
-_WIDTH, _HEIGHT = 560, 340
 
 
 def draw_arms(path: Path, arms: Sequence[ArmReport], *, title: str = "") -> int:
@@ -20,7 +18,7 @@ def draw_arms(path: Path, arms: Sequence[ArmReport], *, title: str = "") -> int:
     alt = altair_for(path)
     rows = [row for arm in arms if (row := _row(arm)) is not None]
     data = alt.InlineData(values=rows)
-    x, y = _axis(alt, "US dollars per 1,000 calls", grid=False), _axis(alt, "Quality (mean score)", grid=True)
+    x, y = axis(alt, "US dollars per 1,000 calls", grid=False), axis(alt, "Quality (mean score)", grid=True)
     base = alt.Chart(data).encode(
         x=alt.X("cost:Q", axis=x, scale=alt.Scale(nice=True, zero=True)),
         y=alt.Y("score:Q", axis=y, scale=alt.Scale(zero=False, nice=True)),
@@ -36,16 +34,7 @@ def draw_arms(path: Path, arms: Sequence[ArmReport], *, title: str = "") -> int:
         for side in ("left", "right")  # a name stands where there is room for it
         for look in ({"stroke": "white", "strokeWidth": 4, "color": "white"}, {"color": INK})
     ]
-    chart = alt.layer(up, across, points, *names).properties(
-        width=_WIDTH, height=_HEIGHT, background="white", padding=16
-    )
-    if title:
-        heading = alt.TitleParams(title, anchor="start", color=INK, fontSize=15, fontWeight="bold", offset=14)
-        chart = chart.properties(title=heading)
-    chart = chart.configure_view(stroke=None).configure_axis(
-        titleFontWeight="normal", titleFontSize=13, labelFontSize=12, titlePadding=10
-    )
-    chart.save(str(path), **({"ppi": 144} if path.suffix == ".png" else {}))
+    save_chart(alt, path, alt.layer(up, across, points, *names), title=title)
     return len(arms) - len(rows)
 
 
@@ -62,18 +51,3 @@ def _row(arm: ArmReport) -> dict[str, Any] | None:
         "low": score.mean if score.low is None else score.low,
         "high": score.mean if score.high is None else score.high,
     }
-
-
-def _axis(alt: Any, title: str, *, grid: bool) -> Any:
-    return alt.Axis(
-        title=title,
-        grid=grid,
-        gridColor="#eef1f3",
-        domain=not grid,
-        ticks=not grid,
-        domainColor=PALE,
-        tickColor=PALE,
-        labelColor=GREY,
-        titleColor=INK,
-        tickCount=6,
-    )

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from smallfirst.cache.entry import Entry
@@ -132,12 +133,16 @@ def known_of(entries: Iterable[Entry]) -> Known | None:
     )
 
 
+def _bare(entry: Entry) -> Entry:
+    """What is learned from: of an answer only whether another is the same, however long it is."""
+    return msgspec.structs.replace(entry, answer=b"", text=hashlib.sha256(entry.text.encode()).hexdigest())
+
+
 async def _entries(config: Config, state: Path, environ: Mapping[str, str], policy: str) -> list[Entry]:
     """The oldest first."""
     store = open_store(config, state, environ, owner=False)
     try:
-        return [
-            entry for entry in reversed(await store.listed(Which(policy=policy), LATEST)) if entry.partition
-        ]
+        found = await store.listed(Which(policy=policy), LATEST, each=_bare)
+        return [entry for entry in reversed(found) if entry.partition]
     finally:
         await store.close()

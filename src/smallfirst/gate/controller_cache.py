@@ -19,6 +19,7 @@ from smallfirst.cache.semantic.observed import Row, hits_after, read_rows
 from smallfirst.cache.semantic.seen import Observation
 from smallfirst.cache.semantic.standing import FILE, Standing, Standings, folder_of, guard_path
 from smallfirst.config.schema import Config, SemanticCache
+from smallfirst.datasets.terms import forbidden_providers
 from smallfirst.gate.cache_fitting import Fitting, remove_damaged
 from smallfirst.gate.cache_kept import Kept, read_kept, write_kept, write_standings
 from smallfirst.releases import BASELINE, Policy, Releases, read_channels
@@ -28,7 +29,6 @@ _log = logging.getLogger("smallfirst.controller")
 Tell = Callable[[str, dict[str, Any]], None]
 _BATCH = 2000
 _FEED_S = 0.5  # of a turn, for each policy; what is left is fed in the next
-LEASES_A_LEASE = 3  # how often a lease is renewed before it would have ended
 _TOLD_EVERY_MS = 60_000  # of a policy that opens and closes again and again
 
 
@@ -81,7 +81,7 @@ class CacheKeeper:
         self._fitting.forget(self._watched)
         for watched in self._watched.values():
             self._feed(watched)
-            if self._lacks_its_guard(watched.kept) or self._fitting.turn(watched.kept, self.config):
+            if self._lacks_its_guard(watched.kept) or self._learned(watched):
                 watched.fed = True
                 self._fitting.tidy(each.kept.guard for each in self._watched.values())
             if watched.fed:
@@ -93,6 +93,13 @@ class CacheKeeper:
     def close(self) -> None:
         """Waits for a guard that is being fitted."""
         self._fitting.close()
+
+    def _learned(self, watched: Watched) -> bool:
+        """Whether the policy has another guard now. What providers answer on whose outputs nothing may be trained is only counted."""
+        forbidden = forbidden_providers(self.config)
+        if any(rung.provider in forbidden for rung in watched.policy.ladder):
+            return False
+        return self._fitting.turn(watched.kept, self.config)
 
     def _served(self) -> dict[str, Policy]:
         """The policies that are live, or a canary, and have a semantic cache, by hash."""
@@ -196,7 +203,7 @@ class CacheKeeper:
         before = self._published.policies
         if before.keys() != policies.keys():
             return True
-        renewed_ms = round(limits.CACHE_STANDING_LEASE_S * 1000 / LEASES_A_LEASE)
+        renewed_ms = round(limits.CACHE_STANDING_LEASE_S * 1000 / limits.LEASES_A_LEASE)
         return any(
             new.lease_until_ms - before[name].lease_until_ms >= renewed_ms
             or msgspec.structs.replace(new, lease_until_ms=before[name].lease_until_ms) != before[name]

@@ -26,8 +26,6 @@ from smallfirst.releases.verdicts import ANY_MODEL, Verdicts
 Tell = Callable[[str, dict[str, Any]], None]
 """Notes an event in the ledger; it is on the disk when this returns."""
 
-LEASES_A_LEASE = 3  # how often a lease is renewed before it would have ended
-
 
 class Keeper:
     """Keeps the rollouts of one state directory. What it counted is in `STATE/rollout.json` after each turn."""
@@ -165,7 +163,7 @@ class Keeper:
             return
         now_ms = self._now_ms()
         lease_ms = limits.CANARY_LEASE_S * 1000
-        if canary.lease_until_ms - now_ms < lease_ms * (1 - 1 / LEASES_A_LEASE):
+        if canary.lease_until_ms - now_ms < lease_ms * (1 - 1 / limits.LEASES_A_LEASE):
             self._change(lambda channels: moves.renewed(channels, watched.began_ms, now_ms=self._now_ms()))
 
     def _roll_back(self, watched: Watched) -> None:

@@ -13,7 +13,6 @@ from collections import defaultdict
 import msgspec
 
 from smallfirst.chat import Usage
-from smallfirst.ledger.records import HITS
 from smallfirst.ledger.reports import (
     AttemptSums,
     CacheSums,
@@ -25,6 +24,7 @@ from smallfirst.ledger.reports import (
     Span,
 )
 from smallfirst.ledger.rollups import ANSWERED
+from smallfirst.planning.cached import Cached, with_asked
 from smallfirst.planning.counterfactual import Counterfactual, counterfactual
 
 _ORIGINS = ("client", "shadow", "spot-check", "explore", "eval", "replay")
@@ -62,31 +62,6 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     lines: tuple[Line, ...]
     total: Line
-
-
-class Cached(msgspec.Struct, frozen=True, kw_only=True):
-    """What the cache did for one task's calls; `task` empty: for all of them.
-
-    `calls` are those that it was asked for, hits those of them that it answered; `saved_nusd` is what the calls
-    had cost that were answered so first, and `unknown_hits` those of an unknown price, which are not in it.
-    """
-
-    task: str
-    calls: int = 0
-    exact_hits: int = 0
-    semantic_hits: int = 0
-    flight_hits: int = 0
-    unknown_hits: int = 0
-    saved_nusd: int = 0
-
-    @property
-    def hits(self) -> int:
-        return self.exact_hits + self.semantic_hits + self.flight_hits
-
-    @property
-    def hit_rate(self) -> float | None:
-        """The share of the calls that it was asked for; None where there were none."""
-        return self.hits / self.calls if self.calls else None
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,17 +132,8 @@ def cached_of(rows: list[CacheSums]) -> tuple[Cached, ...]:
     lines: dict[str, Cached] = {}
     for row in rows:
         for name in ("", row.task):
-            lines[name] = _cached_sum(lines.get(name, Cached(task=name)), row)
+            lines[name] = with_asked(lines.get(name, Cached(task=name)), row)
     return tuple(lines[name] for name in sorted(lines))
-
-
-def _cached_sum(line: Cached, row: CacheSums) -> Cached:
-    changes = {"calls": line.calls + row.calls, "saved_nusd": line.saved_nusd + row.saved_nusd}
-    if row.result in HITS:
-        field = f"{row.result}_hits"
-        changes[field] = getattr(line, field) + row.calls
-        changes["unknown_hits"] = line.unknown_hits + row.unknown_calls
-    return msgspec.structs.replace(line, **changes)
 
 
 def _sections(calls: list[CallSums], spend: list[AttemptSums], by: Group) -> tuple[Section, ...]:

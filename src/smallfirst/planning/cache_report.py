@@ -9,8 +9,8 @@ import msgspec
 
 from smallfirst.cache.semantic.standing import Figures, Standing
 from smallfirst.cache.stores.store import Counted
-from smallfirst.ledger.records import HITS
 from smallfirst.ledger.reports import CacheSums
+from smallfirst.planning.cached import Cached, with_asked
 from smallfirst.releases.cache_words import cache_words
 from smallfirst.releases.policy import Policy
 
@@ -21,33 +21,15 @@ renewed that. `unknown`: nothing was said of it yet.
 """
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One task, or one task and tenant. `calls` were looked up in the span, `saved_nusd` is what the calls had cost that were answered so first;
-    hits of an unknown price are in `unknown_hits` and not in it. `entries` … `newest_ms` are what is kept now.
-    """
+class Line(Cached, frozen=True, kw_only=True):
+    """One task, or one task and tenant: what was looked up in the span, and (`entries` … `newest_ms`) what is kept now."""
 
-    task: str
     tenant: str = ""
-    calls: int = 0
-    exact_hits: int = 0
-    semantic_hits: int = 0
-    flight_hits: int = 0
-    unknown_hits: int = 0
-    saved_nusd: int = 0
     entries: int = 0
     answers: int = 0  # different ones, as far as they were compared
     bytes: int = 0
     oldest_ms: int = 0
     newest_ms: int = 0
-
-    @property
-    def hits(self) -> int:
-        return self.exact_hits + self.semantic_hits + self.flight_hits
-
-    @property
-    def hit_rate(self) -> float | None:
-        """Of the calls that were looked up; None where there were none."""
-        return self.hits / self.calls if self.calls else None
 
 
 class SemanticLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +81,7 @@ def cache_report(
         lines[name] = _with_kept(lines.get(name, Line(task=name[0], tenant=name[1])), counted)
     for sums in asked:
         name = (sums.task, sums.tenant if by == "tenant" else "")
-        lines[name] = _with_asked(lines.get(name, Line(task=name[0], tenant=name[1])), sums)
+        lines[name] = with_asked(lines.get(name, Line(task=name[0], tenant=name[1])), sums)
     found = tuple(lines[name] for name in sorted(lines))
     return CacheReport(
         lines=found,
@@ -124,17 +106,6 @@ def _with_kept(line: Line, counted: Counted) -> Line:
         oldest_ms=min(line.oldest_ms or counted.oldest_ms, counted.oldest_ms),
         newest_ms=max(line.newest_ms, counted.newest_ms),
     )
-
-
-def _with_asked(line: Line, sums: CacheSums) -> Line:
-    changes = {"calls": line.calls + sums.calls, "saved_nusd": line.saved_nusd + sums.saved_nusd}
-    if sums.result in HITS:
-        field = f"{sums.result}_hits"
-        changes |= {
-            field: getattr(line, field) + sums.calls,
-            "unknown_hits": line.unknown_hits + sums.unknown_calls,
-        }
-    return msgspec.structs.replace(line, **changes)
 
 
 def _semantic(channel: str, policy: Policy, standing: Standing | None, now_ms: int) -> SemanticLine:

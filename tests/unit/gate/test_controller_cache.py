@@ -18,8 +18,9 @@ from smallfirst.cache.semantic.observed import Observed
 from smallfirst.cache.semantic.seen import Observation
 from smallfirst.cache.semantic.standing import Standing, guard_path, read_standings
 from smallfirst.cache.stores.database import FILE, Database
-from smallfirst.config.schema import Config, SemanticCache, TaskCache
+from smallfirst.config.schema import Config, Learning, SemanticCache, TaskCache
 from smallfirst.errors import StateError
+from smallfirst.gate import cache_fitting
 from smallfirst.gate.cache_kept import read_kept, write_kept
 from smallfirst.gate.controller_cache import CacheKeeper
 from smallfirst.releases import (
@@ -31,6 +32,7 @@ from smallfirst.releases import (
     release_from_config,
 )
 from smallfirst.releases.channels import Live
+from smallfirst.training.cache.refit import FIRST_AT
 
 AT_MS = 1_800_000_000_000
 RULE = SemanticCache(delta=0.2, min_checks=0.1)
@@ -282,6 +284,20 @@ def test_evidence_of_another_version_is_counted_anew(house: House) -> None:
     write_kept(house.state, kept)
     house.keeper = house.another()
     assert house.turn().figures.requests == 50
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_no_guard_is_fitted_to_what_a_provider_answers_that_is_never_trained_on(
+    house: House, named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[str] = []
+    monkeypatch.setattr(cache_fitting, "fitted", lambda _state, policy, *_: fitted.append(policy) or "")
+    learning = Learning(never_train_on=("p",) if named else ())
+    house.keeper.config = msgspec.structs.replace(house.config, learning=learning)
+    house.misses(FIRST_AT)
+    assert house.turn().figures.requests == FIRST_AT  # it is counted all the same
+    house.keeper.close()
+    assert fitted == ([] if named else [house.policy])
 
 
 def test_a_guard_that_is_gone_or_damaged_is_forgotten(house: House) -> None:

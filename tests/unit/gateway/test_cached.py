@@ -128,6 +128,7 @@ class House:
             config=Config(**config), answerer=SimpleNamespace(catalogue=catalogue)
         )
         self.rule = TaskCache(exact=True, semantic=SemanticCache() if semantic else None)
+        self.trainable = True
 
     def _open(self) -> Parts:
         self.opened += 1
@@ -141,6 +142,7 @@ class House:
         policy = Policy(task="ask", contract=TextContract(), ladder=(rung,), cache=self.rule)
         self.draft = Draft(route="chat", dialect="openai", clock=Clock())
         self.draft.tenant, self.draft.task, self.draft.policy = tenant, "ask", "p" * 64
+        self.draft.trainable = self.trainable
         asked = {
             "model": "task/ask",
             "temperature": 0,
@@ -349,6 +351,17 @@ async def test_a_miss_is_kept_with_its_question_and_learned_from() -> None:
     assert [each.id for each in semantic.entries] == [1]
     assert house.learning.told == [("answered", house.draft.id)]
     assert semantic.asked[0].key == entry.key
+
+
+async def test_what_may_not_be_trained_on_is_kept_for_the_same_call_alone() -> None:
+    semantic = Semantic(miss_of)
+    house = House(semantic=semantic)
+    house.trainable = False
+    await house.answered()
+    (entry,) = house.store.entries.values()
+    assert (entry.question, entry.partition, entry.vector) == ("", b"", b"")
+    assert (semantic.asked, semantic.entries, house.learning.told) == ([], [], [])
+    assert (await house.look_up()).found is not None
 
 
 async def test_a_hit_is_told_with_its_probability_and_released_once() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from smallfirst.cache.stores.redis_rows import (
     partition_key,
 )
 from smallfirst.cache.stores.rows import is_text
-from smallfirst.cache.stores.store import Changes, Counted, Totals, Which
+from smallfirst.cache.stores.store import Changes, Counted, Totals, Which, unchanged
 from smallfirst.config.schema import Cache
 from smallfirst.config.secrets import Secret
 from smallfirst.errors import StateError
@@ -132,11 +132,13 @@ class RedisStore:
             removed += await remove(self._link, entries)
         return removed
 
-    async def listed(self, which: Which, most: int) -> list[Entry]:
+    async def listed(
+        self, which: Which, most: int, *, each: Callable[[Entry], Entry] = unchanged
+    ) -> list[Entry]:
         await self._outbox.flush()
         found: list[Entry] = []
         async for entries in self._matching(which, WHOLE):
-            found = sorted(found + entries, key=lambda entry: -entry.id)[:most]
+            found = sorted([*found, *map(each, entries)], key=lambda entry: -entry.id)[:most]
         return found
 
     async def counted(self) -> Sequence[Counted]:

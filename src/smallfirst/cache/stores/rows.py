@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from smallfirst.cache.entry import Entry
+from smallfirst.cache.stores.store import unchanged
 
 _PACKED_FROM_BYTES = 4096  # half the size for 14 µs of a look-up; shorter answers are not worth that
 _PACKED = b"x"  # how zlib begins, and JSON never
@@ -38,15 +39,22 @@ class Reader:
         self._conn: sqlite3.Connection | None = None
         self._scopes: dict[int, Scope] = {}
 
-    def entries(self, conn: sqlite3.Connection, query: str, values: Sequence[Any]) -> list[Entry]:
-        """What a query that begins with `WHOLE` or `WITHOUT_ANSWER` finds. Raises `sqlite3.Error`."""
+    def entries(
+        self,
+        conn: sqlite3.Connection,
+        query: str,
+        values: Sequence[Any],
+        *,
+        each: Callable[[Entry], Entry] = unchanged,
+    ) -> list[Entry]:
+        """What a query that begins with `WHOLE` or `WITHOUT_ANSWER` finds, and `each` makes of it. Raises `sqlite3.Error`."""
         if conn is not self._conn:
             self._conn, self._scopes = conn, {}
         found = []
         for row in conn.execute(query, values):
             scope = self._scopes.get(row[_SCOPE]) or self._read(conn, row[_SCOPE])
             if scope is not None:  # else it was removed this moment
-                found.append(entry_of(row, scope))
+                found.append(each(entry_of(row, scope)))
         return found
 
     def _read(self, conn: sqlite3.Connection, number: int) -> Scope | None:

@@ -22,7 +22,7 @@ from smallfirst.cache.stores.database import Database
 from smallfirst.cache.stores.eviction import expire, make_room
 from smallfirst.cache.stores.numbers import Numbers
 from smallfirst.cache.stores.purging import Purges, remove_some, select, was_purged
-from smallfirst.cache.stores.store import Changes, Counted, Totals, Which
+from smallfirst.cache.stores.store import Changes, Counted, Totals, Which, unchanged
 from smallfirst.cache.stores.writer import Job
 from smallfirst.config.schema import Cache
 from smallfirst.errors import StateError
@@ -185,10 +185,14 @@ class SqliteStore:
                 )
         return removed
 
-    async def listed(self, which: Which, most: int) -> list[Entry]:
+    async def listed(
+        self, which: Which, most: int, *, each: Callable[[Entry], Entry] = unchanged
+    ) -> list[Entry]:
         query, values = select(rows.WHOLE, which)
         query += " ORDER BY e.id DESC LIMIT ?"
-        return await self.database.read(lambda conn: self._reading.entries(conn, query, (*values, most)))
+        return await self.database.read(
+            lambda conn: self._reading.entries(conn, query, (*values, most), each=each)
+        )
 
     async def counted(self) -> Sequence[Counted]:
         def read(conn: sqlite3.Connection) -> list[Counted]:

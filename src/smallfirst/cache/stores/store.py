@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -77,6 +77,10 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...] = ()
 
 
+def unchanged(entry: Entry) -> Entry:
+    return entry
+
+
 class CacheStore(Protocol):
     """Keeps entries within its bounds, and gives them back while they are fresh.
 
@@ -136,8 +140,12 @@ class CacheStore(Protocol):
         """Removes entries, also those that wait to be written; returns how many there were. A running gateway's next `get` does not find them."""
         ...
 
-    async def listed(self, which: Which, most: int) -> list[Entry]:
-        """The newest entries that fit, newest first, whole, fresh or over."""
+    async def listed(
+        self, which: Which, most: int, *, each: Callable[[Entry], Entry] = unchanged
+    ) -> list[Entry]:
+        """The newest entries that fit, newest first, whole, fresh or over. `each` is what is made of one as it is read: what it leaves out is not
+        held.
+        """
         ...
 
     async def counted(self) -> Sequence[Counted]:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from smallfirst.evals.cache.decision import Figures
-from smallfirst.evals.charts import GREY, INK, OURS, PALE, altair_for
+from smallfirst.evals.charts import GREY, INK, OURS, PALE, altair_for, axis, save_chart
 
-_WIDTH, _HEIGHT = 560, 340
 _LOOKS = {"fixed": (GREY, "fixed cosine"), "vcache": (INK, "vCache's rule"), "ours": (OURS, "smallfirst")}
 _NAME = {"align": "left", "dx": 9, "dy": -11, "fontSize": 12.5}
 _ABOVE = {"align": "right", "dx": -7, "dy": -8, "fontSize": 11}
@@ -37,25 +36,14 @@ def draw_cache(path: Path, found: Sequence[Figures], *, title: str = "") -> None
     exact = [row for row in rows if row["method"] == "exact"]
     layers += _points(alt, exact, GREY)
     x = alt.X(
-        "x:Q", axis=_axis(alt, "Hits, % of requests", grid=False), scale=alt.Scale(domain=[0, right * 1.12])
+        "x:Q", axis=axis(alt, "Hits, % of requests", grid=False), scale=alt.Scale(domain=[0, right * 1.12])
     )
     y = alt.Y(
         "y:Q",
-        axis=_axis(alt, "Wrong hits, % of requests", grid=True),
+        axis=axis(alt, "Wrong hits, % of requests", grid=True),
         scale=alt.Scale(domain=[0, top], clamp=True),
     )
-    chart = (
-        alt.layer(*layers)
-        .encode(x=x, y=y)
-        .properties(width=_WIDTH, height=_HEIGHT, background="white", padding=16)
-    )
-    if title:
-        heading = alt.TitleParams(title, anchor="start", color=INK, fontSize=15, fontWeight="bold", offset=14)
-        chart = chart.properties(title=heading)
-    chart = chart.configure_view(stroke=None).configure_axis(
-        titleFontWeight="normal", titleFontSize=13, labelFontSize=12, titlePadding=10
-    )
-    chart.save(str(path), **({"ppi": 144} if path.suffix == ".png" else {}))
+    save_chart(alt, path, alt.layer(*layers).encode(x=x, y=y), title=title)
 
 
 def _row(one: Figures) -> dict[str, Any]:
@@ -117,18 +105,3 @@ def _label(alt: Any, row: dict[str, Any], colour: str, place: dict[str, Any]) ->
         alt.Chart(data).mark_text(**place, **look).encode(x="x:Q", y="y:Q", text="name:N")
         for look in ({"stroke": "white", "strokeWidth": 4, "color": "white"}, {"color": colour})
     ]
-
-
-def _axis(alt: Any, title: str, *, grid: bool) -> Any:
-    return alt.Axis(
-        title=title,
-        grid=grid,
-        gridColor="#eef1f3",
-        domain=not grid,
-        ticks=not grid,
-        domainColor=PALE,
-        tickColor=PALE,
-        labelColor=GREY,
-        titleColor=INK,
-        tickCount=6,
-    )

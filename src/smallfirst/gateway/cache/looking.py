@@ -181,7 +181,9 @@ class Looking:
 
     async def _in_other_words(self, control: Control) -> Found | None:
         semantic, rule = self._parts.semantic, self._chosen.policy.cache.semantic
-        if semantic is None or rule is None or len(self._incoming.data) > limits.ASIDE_BODY_BYTES:
+        if semantic is None or rule is None or not self._draft.trainable:
+            return None  # what is kept for other wordings is learned from
+        if len(self._incoming.data) > limits.ASIDE_BODY_BYTES:
             return None  # a call that is too long to be held until its spot check is made gets none
         at_ms = now_ms()
         try:
