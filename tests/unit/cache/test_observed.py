@@ -209,14 +209,17 @@ async def test_hits_that_nobody_has_read_are_written_again_into_a_file_that_is_b
     observed = Observed(database)
     observed.read("p", "")
     for number in range(4):
-        await observed.hit("p", f"c{number}", seen(hit=True, right=None), drawn=number == 3, entry=1)
+        await observed.hit("p", f"c{number}", seen(hit=True, right=None), drawn=number >= 2, entry=1)
     observed.read("p", "c1")
+    observed.checked("c2", right=True)
+    await settled(database)
     for suffix in ("", "-wal", "-shm"):
         (tmp_path / (FILE + suffix)).unlink(missing_ok=True)
     observed.missed("p", "m", seen(hit=False, right=True), entry=1)
     await settled(database)
     _, rows = read_rows(tmp_path, "p", after=0, most=10)
     assert [(row.call, row.pending) for row in rows] == [("c2", False), ("c3", True), ("m", False)]
+    assert rows[0].seen.right is True  # what was found stays found
     assert observed.unread("p") == 2
 
 

@@ -140,6 +140,13 @@ class Observed:
 
     def checked(self, call: str, *, right: bool) -> None:
         """The spot check of a hit was made."""
+        with self._lock:  # should its row have to be written again
+            for unread in self._unread.values():
+                row = unread.get(call)
+                if row is not None:
+                    unread[call] = msgspec.structs.replace(
+                        row, seen=msgspec.structs.replace(row.seen, right=right)
+                    )
         settle = "UPDATE observed SET right = ? WHERE call = ? AND kind = 'hit' AND drawn AND right IS NULL"
         self._submit(lambda conn: conn.execute(settle, (right, call)) and None)
 
