@@ -343,8 +343,13 @@ def test_a_file_that_is_deleted_under_it_costs_hits_and_no_evidence(house: House
     before = _now(gateway).figures
     for suffix in ("", "-wal", "-shm"):
         (gateway.state / f"cache.sqlite{suffix}").unlink(missing_ok=True)
+    wrong = 0  # of the answers in other words since; with so few entries some are, and no more than those may count
     for _ in range(12):
-        found = ask(gateway, house.texts(20))
+        texts = house.texts(20)
+        found = ask(gateway, texts)
+        wrong += sum(
+            one.by == "semantic" and one.said != right(text) for one, text in zip(found, texts, strict=True)
+        )
         time.sleep(0.3)
         if counts(found)["semantic"]:
             break
@@ -352,7 +357,7 @@ def test_a_file_that_is_deleted_under_it_costs_hits_and_no_evidence(house: House
         raise AssertionError(f"no hits were earned again: {standing(gateway)}")
     after = soon(lambda: (now := _now(gateway).figures).hits > before.hits and now)
     assert after.requests > before.requests
-    assert after.wrong == before.wrong
+    assert before.wrong <= after.wrong <= before.wrong + wrong
 
 
 def test_every_hit_that_a_client_got_is_on_record_whatever_kills_the_gateway(house: House) -> None:
