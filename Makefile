@@ -6,6 +6,8 @@ VENV   := .venv
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && command -v $$p && break; done)
 READY  := $(VENV)/.ready
+TRAIN  := $(VENV)/.ready-train
+TORCH  ?= torch==2.13.0
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -21,6 +23,11 @@ $(READY): pyproject.toml
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,learn,minilm,redis]' --group dev
 	@touch $@
 
+$(TRAIN): $(READY)
+	@echo "installing what adapters are trained with into $(VENV) ($(TORCH); PIP_EXTRA_INDEX_URL chooses another build of it)"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check '$(TORCH)' --editable '.[train]'
+	@touch $@
+
 weights: $(READY) ## Fetch the embedded models' weights (98 and 24 MB, once)
 	@$(VENV)/bin/smallfirst models pull smollm2-135m
 	@$(VENV)/bin/smallfirst models pull minilm-l6-v2
@@ -31,13 +38,13 @@ demo: weights ## The whole loop on 1,710 real tickets: observe, improve, gate, c
 demo-banking77: weights ## From a file to a verdict with 77 intents; reads SMALLFIRST_DATA
 	@$(VENV)/bin/python examples/banking77/demo.py
 
-test: weights ## The tests
+test: weights $(TRAIN) ## The tests
 	@$(VENV)/bin/python -m pytest -m 'not slow' -n 2 --dist loadfile
 
-test-slow: weights ## Real vLLM, long kill loops
+test-slow: weights $(TRAIN) ## Real vLLM, long kill loops
 	@SMALLFIRST_KILLS=1000 $(VENV)/bin/python -m pytest -m slow
 
-check: $(READY) ## Lint, format, types, import contracts
+check: $(READY) $(TRAIN) ## Lint, format, types, import contracts
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/pyright --warnings

@@ -13,6 +13,7 @@ import msgspec
 
 from smallfirst import limits
 from smallfirst.answering.account import Account
+from smallfirst.answering.asked import instructions_for
 from smallfirst.answering.attempt import Attempting, Clock, Planner, settling
 from smallfirst.answering.check import Check, compile_check
 from smallfirst.answering.constrain import constraint
@@ -240,16 +241,13 @@ class _Climb:
 
     def _changes(self, rung: RungPolicy, model: Model, *, logprobs: bool) -> Changes:
         incoming, policy = self._incoming, self._policy
-        instructions = rung.instructions
-        if instructions is None and policy.instructions is not None and not incoming.has_system:
-            instructions = policy.instructions
         fields = constraint(policy.contract, model.engine) if rung.constrained and model.owned else {}
         if logprobs:
             fields = fields | {"logprobs": True}
         return Changes(
             model=model.asked_as(rung.weights_sha256),
             include_usage=incoming.stream and model.stream_usage,
-            instructions=instructions,
+            instructions=instructions_for(rung.instructions, policy.instructions, incoming),
             max_tokens=rung.max_tokens,
             temperature=rung.temperature,
             fields=fields,

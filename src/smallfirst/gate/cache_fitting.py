@@ -20,9 +20,9 @@ from smallfirst.cache.stores.opening import exists, open_store
 from smallfirst.cache.stores.store import Which
 from smallfirst.classify.artifact import SUFFIX
 from smallfirst.config.schema import Config
+from smallfirst.durable import write_whole
 from smallfirst.errors import SmallfirstError
 from smallfirst.gate.cache_kept import Kept
-from smallfirst.releases.whole import write_whole
 from smallfirst.training.cache.guard import LATEST, Known, fit_guard
 from smallfirst.training.cache.refit import is_due
 

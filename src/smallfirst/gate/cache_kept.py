@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from smallfirst.cache.semantic.standing import FILE, Standings, folder_of
+from smallfirst.durable import write_whole
 from smallfirst.errors import StateError
-from smallfirst.releases.whole import write_whole
 from smallfirst.training.cache.threshold import ThresholdState
 
 FORMAT = 1

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from smallfirst.config.schema import Config
+from smallfirst.durable import write_whole
 from smallfirst.errors import ReleaseError, StateError
 from smallfirst.gate.controller_canary import Tell
 from smallfirst.gate.drift import (
@@ -32,7 +33,6 @@ from smallfirst.ledger.records import Call
 from smallfirst.releases import BASELINE, Policy, Releases
 from smallfirst.releases.channels import Live, read_channels
 from smallfirst.releases.verdicts import Verdicts
-from smallfirst.releases.whole import write_whole
 from smallfirst.statistics.sequences import EProcess, EProcessState
 
 FILE = "outlook.json"

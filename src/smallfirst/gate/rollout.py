@@ -11,9 +11,9 @@ from typing import Literal
 
 import msgspec
 
+from smallfirst.durable import write_whole
 from smallfirst.errors import StateError
 from smallfirst.gate.watch import WatchState
-from smallfirst.releases.whole import write_whole
 
 FILE = "rollout.json"
 FORMAT = 1

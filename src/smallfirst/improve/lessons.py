@@ -15,11 +15,11 @@ import msgspec
 
 from smallfirst.contracts import LabelContract
 from smallfirst.datasets.store import Datasets
+from smallfirst.durable import write_whole
 from smallfirst.evals.recorded import recorded_outcomes
 from smallfirst.evals.session import Home, scorer_of
 from smallfirst.ledger import Ledger
 from smallfirst.releases.policy import named_scorer
-from smallfirst.releases.whole import write_whole
 from smallfirst.training.outcomes import Outcome, OutcomeRow
 
 LEAST_ROWS = 100

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from smallfirst.durable import write_whole
 from smallfirst.errors import StateError
-from smallfirst.releases.whole import write_whole
 
 Step = Literal["dataset", "head", "answers", "router", "release", "gate", "canary"]
 STEPS: tuple[Step, ...] = ("dataset", "head", "answers", "router", "release", "gate", "canary")

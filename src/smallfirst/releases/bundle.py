@@ -24,10 +24,10 @@ from smallfirst.classify.artifact import SUFFIX
 from smallfirst.classify.store import Artifacts
 from smallfirst.config.finding import nearest_or_all
 from smallfirst.config.schema import Config
+from smallfirst.durable import settle, write_whole
 from smallfirst.errors import ReleaseError
 from smallfirst.releases.learned import NOTHING_LEARNED, Learned
 from smallfirst.releases.policy import Policy, baseline_policy, canonical, policy_from_task
-from smallfirst.releases.whole import settle, write_whole
 from smallfirst.user import user_name
 
 BASELINE = "baseline"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import msgspec
 
+from smallfirst.durable import locked, write_whole
 from smallfirst.errors import StateError
 from smallfirst.releases.bundle import BASELINE
-from smallfirst.releases.whole import locked, write_whole
 
 FILE = "channels.json"
 _LOCK = "channels.lock"

@@ -18,10 +18,10 @@ import msgspec
 
 from smallfirst.config.schema import Config
 from smallfirst.config.secrets import resolve
+from smallfirst.durable import locked, write_whole
 from smallfirst.errors import ReleaseError
 from smallfirst.releases.policy import canonical
 from smallfirst.releases.verdict import Verdict
-from smallfirst.releases.whole import locked, write_whole
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 _FORMAT = 1

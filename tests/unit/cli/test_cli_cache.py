@@ -18,12 +18,12 @@ from smallfirst.cache.stores.sqlite_store import SqliteStore
 from smallfirst.cli.main import app
 from smallfirst.config.load import parse
 from smallfirst.config.schema import Cache
+from smallfirst.durable import write_whole
 from smallfirst.errors import ConfigError, SmallfirstError, StateError
 from smallfirst.ledger import Ledger
 from smallfirst.ledger.records import Bodies
 from smallfirst.releases import Live, Releases, release_from_config, write_channels
 from smallfirst.releases.channels import Channels
-from smallfirst.releases.whole import write_whole
 
 CONFIG = """
 [storage]
