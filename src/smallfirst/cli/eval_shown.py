@@ -13,6 +13,7 @@ from rich.text import Text
 from smallfirst.cli.table import Table
 
 if TYPE_CHECKING:
+    from smallfirst.evals.claim import Claim
     from smallfirst.evals.comparison import ArmReport, Difference
     from smallfirst.evals.estimate import Estimate
     from smallfirst.evals.inspection import Inspected
@@ -48,6 +49,7 @@ def show_report(report: RunReport, out: Console) -> None:
         out.print(f"[yellow]{report.left_out:,} examples are left out[/]: not every arm has answered them")
     show_arms(report.arms, out)
     show_differences(report.differences, out)
+    _show_claims(report.claims, out)
     _show_slices(report.slices, out)
     if report.simulated:
         out.print(
@@ -117,6 +119,26 @@ def show_differences(differences: Sequence[Difference], out: Console) -> None:
         )
     out.print()
     out.print(table)
+
+
+def _show_claims(found: Sequence[Claim], out: Console) -> None:
+    """Accuracy on verified gold and agreement with the reference arm, apart, and what they allow to be said."""
+    from smallfirst.evals.interval import interval
+
+    if not found:
+        return
+    other = escape(found[0].other)
+    table = Table(
+        "", f"on verified gold ({found[0].verified:,})", f"agrees with {other}", "USD / 1,000,000 calls"
+    )
+    for one in found:
+        cost = "unknown" if one.usd_per_million is None else f"{one.usd_per_million:,.2f}"
+        table.add_row(escape(one.arm), interval(one.gold), interval(one.agreement), cost)
+    table.add_row(other, interval(found[0].other_gold), "", "")
+    out.print()
+    out.print(table)
+    for one in found:
+        out.print(escape(one.sentence), style="dim" if one.word in ("none", "open") else "", highlight=False)
 
 
 def show_compared(compared: RunsCompared, out: Console) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from smallfirst.datasets.example import Example
 from smallfirst.errors import EvalError
+from smallfirst.evals.claim import Claim, claims
 from smallfirst.evals.columns import Table, joined, table_of
 from smallfirst.evals.comparison import ArmReport, Difference, arm_reports, difference, differences, with_holm
 from smallfirst.evals.runner import Run
@@ -29,6 +30,7 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     stopped: str
     arms: list[ArmReport]
     differences: list[Difference]
+    claims: list[Claim]  # what may be said of each arm beside the reference arm
     slices: list[SliceReport]
     spent_usd: (
         float | None
@@ -62,6 +64,7 @@ def run_report(
         stopped=run.stopped,
         arms=arm_reports(table, scorer, reference=reference),
         differences=differences(table, reference=reference),
+        claims=claims(table, reference=reference, margin=run.manifest.margin),
         slices=slices(table, reference=reference, fields=fields or run.manifest.slices)
         if table.examples
         else [],
