@@ -9,7 +9,9 @@ import msgspec
 import typer
 from rich.console import Console
 
+from smallfirst.cli.dataset_distil import distil
 from smallfirst.cli.dataset_making import Making, rule_of
+from smallfirst.cli.dataset_synthesise import synthesise
 from smallfirst.cli.state import CONFIG, JSON, STATE, moment, state_of
 
 if TYPE_CHECKING:
@@ -167,6 +169,10 @@ def import_(
     usual = FIELD_BY_KIND[kind_of(making.loaded.tasks[task].contract)]
     rows = read_files([named_file(file) for file in files], mapping, usual, tally, named=format_)
     _tell(making.make(rows, tally), as_json)
+
+
+app.command()(distil)
+app.command()(synthesise)
 
 
 @app.command(name="list")

@@ -62,7 +62,8 @@ class Making:
 
     def _order(self, task: str, rule: Rule, note: str) -> Order:
         from smallfirst.datasets.build import Order
-        from smallfirst.datasets.terms import forbidden_providers
+        from smallfirst.datasets.erased import tombstones_of
+        from smallfirst.datasets.terms import forbidden_providers, simulated_providers
 
         told = self.loaded.tasks[task]
         return Order(
@@ -72,6 +73,8 @@ class Making:
             after=told.router.question_after,
             before=told.router.question_before,
             forbidden=forbidden_providers(self.loaded),
+            simulated=simulated_providers(self.loaded),
+            forgotten=tombstones_of(self.state),
             note=note,
         )
 

@@ -136,12 +136,34 @@ def _remarks(manifest: Manifest) -> list[str]:
         lines.append(
             f"[yellow]one group has {found.largest_group:,} of {manifest.rows:,} examples: the parts cannot be as was asked[/]"
         )
+    if manifest.taken_over:
+        lines.append(
+            f"{manifest.taken_over:,} taken over from {manifest.parent[:12]}: what larger models taught it stays in train"
+        )
     if manifest.dropped:
         lines.append(f"{manifest.dropped:,} dropped: they fit in no part")
     lines += [f"{count:,} not used: {escape(why)}" for why, count in manifest.skipped.items()]
+    lines += _evidence(manifest)
     empty = [name for part, name in _PARTS if not manifest.parts[part].rows]
     if empty:
         lines.append(f"[yellow]empty: {', '.join(empty)}[/]")
+    return lines
+
+
+def _evidence(manifest: Manifest) -> list[str]:
+    """What scores on this dataset are worth."""
+    lines = []
+    for part, name in _PARTS[1:]:
+        told = manifest.parts[part]
+        if told.verified < told.rows:
+            lines.append(
+                f"[yellow]{told.rows - told.verified:,} of {told.rows:,} {name} references are a model's: what scores on them is agreement[/]"
+            )
+    if any(part.simulated for part in manifest.parts.values()):
+        count = sum(part.simulated for part in manifest.parts.values())
+        lines.append(
+            f"[yellow]SIMULATED: {count:,} references are a simulated model's and say nothing of a real one[/]"
+        )
     return lines
 
 
@@ -155,8 +177,13 @@ def _parts_table(manifest: Manifest) -> Table:
         "characters: half, 95 %, longest",
         *(f"{part.lengths.p50:,}, {part.lengths.p95:,}, {part.lengths.longest:,}" for part in parts),
     )
+    table.add_row("verified by people", *(f"{part.verified:,}" for part in parts))
+    if any(part.verified < part.rows for part in parts):
+        table.add_row("a model's word", *(f"{part.rows - part.verified:,}" for part in parts))
     for by in sorted({by for part in parts for by in part.references_by}):
-        table.add_row(f"reference by {escape(by)}", *(f"{part.references_by.get(by, 0):,}" for part in parts))
+        table.add_row(f"  by {escape(by)}", *(f"{part.references_by.get(by, 0):,}" for part in parts))
+    if any(part.simulated for part in parts):
+        table.add_row("  SIMULATED", *(f"{part.simulated:,}" for part in parts))
     if any(part.synthetic for part in parts):
         table.add_row("synthetic", *(f"{part.synthetic:,}" for part in parts))
     return table

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
@@ -15,6 +13,7 @@ from smallfirst.contracts import Contract
 from smallfirst.datasets.duplicates import Found, Progress, find_duplicates
 from smallfirst.datasets.example import SPLITS, Split
 from smallfirst.datasets.figures import Figures
+from smallfirst.datasets.hashed_file import HashedFile
 from smallfirst.datasets.held import Held, Reading, Shelf
 from smallfirst.datasets.manifest import Manifest, Part, Rule
 from smallfirst.datasets.members import FILE as MEMBERS
@@ -24,13 +23,16 @@ from smallfirst.datasets.reference import NoReferenceError, kind_of, reference_r
 from smallfirst.datasets.row import Row, Tally
 from smallfirst.datasets.split import Placed, keys_of, pin, split
 from smallfirst.datasets.store import Dataset, Datasets, part_path
+from smallfirst.datasets.taught import take_over
 from smallfirst.errors import BadRequest, DatasetError
 
 _TELL_EVERY = 500
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be made. `after` and `before` are the marks of the task's prompt; `forbidden`: providers that nothing is trained on."""
+    """What is to be made. `after` and `before` are the marks of the task's prompt; `forbidden`: providers that nothing is trained on;
+    `simulated`: those that only pretend; `forgotten`: tombstones of erased calls (`erased.tombstones_of`).
+    """
 
     task: str
     contract: Contract
@@ -38,6 +40,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     after: str = ""
     before: str = ""
     forbidden: frozenset[str] = frozenset()
+    simulated: frozenset[str] = frozenset()
+    forgotten: frozenset[bytes] = frozenset()
     note: str = ""
 
 
@@ -57,7 +61,8 @@ def build(
     parent: Dataset | None = None,
     progress: Progress = lambda *_: None,
 ) -> Result:
-    """The dataset that was made, or found to be there already: the parent, where nothing has come or gone since.
+    """The dataset that was made, or found to be there already: the parent, where nothing has come or gone since. What the parent was taught by
+    larger models is taken over into train.
 
     Raises `DatasetError` where nothing is usable, and says why.
     """
@@ -68,10 +73,12 @@ def build(
             after=order.after,
             before=order.before,
             forbidden=order.forbidden,
+            simulated=order.simulated,
             by_tenant=order.rule.group_by == "tenant",
         )
         with Shelf(place, reading) as shelf:
             sources = _fill(shelf, rows, redactor, tally, progress)
+            taught = _take_over(shelf, parent, order, redactor, tally)
             members = [] if parent is None else parent.members()
             pin(shelf.held, members)
             judged = kind_of(order.contract) != "text"
@@ -88,12 +95,13 @@ def build(
             parts=parts,
             members_sha256=sha256,
             seal=parts["heldout"].sha256 if parent is None else parent.manifest.seal,
-            sources=dict(sorted(sources.items())),
+            sources=dict(sorted((sources + taught).items())),
             redaction=redactor.done,
             redacted=dict(sorted(redactor.counts.items())),
             duplicates=msgspec.structs.replace(found.counts, largest_group=placed.largest),
             skipped=dict(sorted(tally.skipped.items())),
             dropped=len(found.kept) - len(placed.part),
+            taken_over=taught.total(),
             parent="" if parent is None else parent.id,
         )
         name, new = datasets.save(place, manifest, note=order.note)
@@ -130,6 +138,15 @@ def _fill(
     return sources
 
 
+def _take_over(
+    shelf: Shelf, parent: Dataset | None, order: Order, redactor: Redactor, tally: Tally
+) -> Counter[str]:
+    if parent is None:
+        return Counter()
+    terms = {"forbidden": order.forbidden, "forgotten": order.forgotten}
+    return take_over(shelf, parent, **terms, redactor=redactor, tally=tally)
+
+
 def _write(
     place: Path, shelf: Shelf, found: Found, placed: Placed, progress: Progress
 ) -> tuple[dict[Split, Part], str]:
@@ -142,7 +159,7 @@ def _write(
         figures = Figures()
         path = part_path(place, part)
         with path.open("wb") as raw:
-            file = _Hashed(raw)
+            file = HashedFile(raw)
             for at in sorted(
                 (at for at, one in placed.part.items() if one == part), key=lambda at: names[at]
             ):
@@ -157,7 +174,7 @@ def _write(
                     progress("writing", done, len(placed.part))
         parts[part] = figures.part(sha256=file.sha256, size=file.size)
     with (place / MEMBERS).open("wb") as raw:
-        file = _Hashed(raw)
+        file = HashedFile(raw)
         for member in members:
             file.write(member_line(member))
     return parts, file.sha256
@@ -168,28 +185,10 @@ def _member(found: Found, at: int, name: str, part: Split) -> Member:
     keys = dict.fromkeys(keys_of(one))
     for removed in found.stand_for.get(at, ()):
         keys |= dict.fromkeys(keys_of(removed))
-    return Member(name, part, one.call, (one.text, *sorted(keys.keys() - {one.text})))
+    return Member(name, part, one.calls, (one.text, *sorted(keys.keys() - {one.text})))
 
 
 def _names(kept: list[Held]) -> list[str]:
     """Ids, each once: where a file has given one to different examples, each tells its text too."""
     counts = Counter(one.id for one in kept)
     return [one.id if counts[one.id] == 1 else f"{one.id}-{one.text[:8]}" for one in kept]
-
-
-class _Hashed:
-    """Writes, and hashes what it writes."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._hash = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes) -> None:
-        self._file.write(data)
-        self._hash.update(data)
-        self.size += len(data)
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()

@@ -67,11 +67,18 @@ def find_duplicates(shelf: Shelf, rule: Rule, *, judged: bool, progress: Progres
 
 
 def _exact(same: Sequence[Held], *, judged: bool) -> tuple[list[Held], list[Held]]:
-    """Of examples with one text: the word of a person before a model's, then that of the majority, then the newest."""
-    people = [one for one in same if one.by_person] or list(same)
-    counts = Counter(one.reference for one in people)
+    """Of examples with one text: the word of a person, then of the model that was asked to teach, then another's, and what was written for the
+    task last; among those that of the majority, then the newest.
+    """
+    best_known = (
+        [one for one in same if one.by_person]
+        or [one for one in same if one.taught and not one.synthetic]
+        or [one for one in same if not one.synthetic]
+        or list(same)
+    )
+    counts = Counter(one.reference for one in best_known)
     best = max(
-        people,
+        best_known,
         key=lambda one: (
             _protection(one.pinned),
             counts[one.reference] if judged else 0,
@@ -95,7 +102,10 @@ def _keep(
         members[clusters.find(at)].append(at)
     place, near_removed = {}, 0
     for root, cluster in members.items():
-        best = max(cluster, key=lambda at: (_protection(first[at][0].pinned), first[at][0].at_ms, -at))
+        best = max(
+            cluster,
+            key=lambda at: (_protection(first[at][0].pinned), first[at][0].own, first[at][0].at_ms, -at),
+        )
         place[root] = len(found.kept)
         removed = [one for at in cluster for one in (*others[at], *(first[at] if at != best else ()))]
         near_removed += sum(len(first[at]) for at in cluster if at != best)

@@ -23,6 +23,7 @@ class Figures:
         self._tenants: set[str] = set()
         self._groups: set[str] = set()
         self._synthetic = 0
+        self._simulated = 0
         self._chars: Counter[int] = Counter()
 
     def add(self, example: Example, chars: int) -> None:
@@ -36,6 +37,7 @@ class Figures:
         self._tenants.add(example.tenant)
         self._groups.add(example.group)
         self._synthetic += example.synthetic
+        self._simulated += example.lineage.simulated
         self._chars[chars] += 1
 
     def part(self, *, sha256: str, size: int) -> Part:
@@ -49,6 +51,7 @@ class Figures:
             references_by=dict(sorted(self._references_by.items())),
             tenants=len(self._tenants - {""}),
             synthetic=self._synthetic,
+            simulated=self._simulated,
             lengths=self._lengths(),
         )
 

@@ -32,10 +32,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     decision: DecisionKind = ""
 
 
-def read_calls(queries: Queries, wanted: Wanted, tally: Tally) -> Iterator[Row]:
+def read_calls(queries: Queries, wanted: Wanted, tally: Tally, *, unanswered: bool = False) -> Iterator[Row]:
     """The calls of clients that fit, in the order in which they were recorded; why the others are no examples is counted.
 
-    Raises `DatasetError` where no call fits.
+    `unanswered`: instead those that have no answer to learn from, as rows without a reference. Raises `DatasetError` where no call fits.
     """
     calls = Filter(
         task=wanted.task,
@@ -49,14 +49,14 @@ def read_calls(queries: Queries, wanted: Wanted, tally: Tally) -> Iterator[Row]:
     while page := queries.tail(last, calls, limit=_PAGE):
         last = page[-1].n
         for listed in page:
-            row = _row(queries, listed.call, wanted, tally)
+            row = _row(queries, listed.call, wanted, tally, unanswered=unanswered)
             if row is not None:
                 yield row
     if not last:
         raise DatasetError(f"no recorded call of task {wanted.task!r} fits")
 
 
-def _row(queries: Queries, call: Call, wanted: Wanted, tally: Tally) -> Row | None:
+def _row(queries: Queries, call: Call, wanted: Wanted, tally: Tally, *, unanswered: bool) -> Row | None:
     if call.route not in _CHAT or call.status not in ("ok", "error"):
         tally.skip(
             "calls that were not answered" if call.route in _CHAT else "calls of routes without messages"
@@ -82,6 +82,8 @@ def _row(queries: Queries, call: Call, wanted: Wanted, tally: Tally) -> Row | No
         tally.skip(f"calls whose request cannot be read{', for what was redacted in it' if redacted else ''}")
         return None
     told = _reference(queries, whole, outcomes, bodies.answer)
+    if unanswered:
+        told = {} if isinstance(told, str) else "calls that have an answer to learn from already"
     if isinstance(told, str):
         tally.skip(told)
         return None
@@ -117,7 +119,8 @@ def _reference(
         said = _frontier_attempt(again) if again.status == "ok" else None
         kept = queries.bodies(again.id) if said is not None else None
         if said is not None and kept is not None:
-            return _answered(said, kept.answer)
+            found = _answered(said, kept.answer)
+            return found if isinstance(found, str) else found | {"said": again.id}
     if call.from_cache:
         return "calls that the cache answered: the call that was answered so first is the example"
     return "calls that a small model answered, with no correction and no frontier's answer to compare"

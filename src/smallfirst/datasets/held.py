@@ -11,7 +11,7 @@ from typing import Any, Self
 import msgspec
 
 from smallfirst.classify.prompt import OUT_OF_SCOPE
-from smallfirst.datasets.example import SPLITS, Example, Lineage, Split
+from smallfirst.datasets.example import BY_PEOPLE, SPLITS, Example, Lineage, Split
 from smallfirst.datasets.members import key_of, safe_id
 from smallfirst.datasets.row import Row
 from smallfirst.releases.policy import canonical
@@ -30,13 +30,20 @@ class Held(msgspec.Struct, kw_only=True, gc=False):
     reference: str  # hash of the reference
     keys: tuple[str, ...]  # hashes of what it belongs to
     strata: tuple[str, ...]  # its labels
-    call: str
+    calls: tuple[str, ...]
     source: str
     at_ms: int
     by_person: bool
+    synthetic: bool
+    taught: bool
     allowed: frozenset[Split]
     given: Split | None = None
     pinned: Split | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether it is what the task was really asked, as its sources have it: of such examples the parts have their shares."""
+        return not (self.synthetic or self.taught)
 
 
 class Marks(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,11 +55,12 @@ class Marks(msgspec.Struct, frozen=True, kw_only=True):
 
 class Reading(Marks, frozen=True, kw_only=True):
     """How rows become examples. `reference` reads a reference or an answer by the contract; `forbidden` are providers on whose outputs
-    nothing is trained.
+    nothing is trained, `simulated` those that only pretend.
     """
 
     reference: Callable[[Any], dict[str, Any]]
     forbidden: frozenset[str] = frozenset()
+    simulated: frozenset[str] = frozenset()
     by_tenant: bool = False
 
 
@@ -82,8 +90,7 @@ class Shelf:
         data = msgspec.json.encode(example) + b"\n"
         self._file.seek(self._end)
         self._file.write(data)
-        keys = [*row.keys, f"begins:{row.tenant}:{_beginning(example)}"]
-        keys += [f"tenant:{row.tenant}"] if self._reading.by_tenant and row.tenant else []
+        keys = belongings(row, example, by_tenant=self._reading.by_tenant)
         reference = key_of(canonical([example.reference]).decode())
         text_key = text_key_of(example, self._reading)
         self.held.append(
@@ -93,12 +100,14 @@ class Shelf:
                 size=len(data),
                 text=text_key,
                 reference=reference,
-                keys=tuple(key_of(key) for key in keys),
+                keys=keys,
                 strata=_strata(example),
-                call=row.call,
+                calls=example.lineage.calls,
                 source=row.source,
                 at_ms=row.at_ms,
-                by_person=example.lineage.reference_by in ("gold", "correction"),
+                by_person=example.lineage.reference_by in BY_PEOPLE,
+                synthetic=example.synthetic,
+                taught=example.lineage.taught,
                 allowed=_allowed(example),
                 given=row.split,
             )
@@ -119,7 +128,7 @@ class Shelf:
 
     def _example(self, row: Row) -> Example:
         reading = self._reading
-        by_person = row.reference_by in ("gold", "correction")
+        by_person = row.reference_by in BY_PEOPLE
         forbidden = not (by_person and not row.provider) and row.provider in reading.forbidden
         given = row.answer if row.reference is msgspec.UNSET else row.reference
         return Example(
@@ -134,9 +143,12 @@ class Shelf:
             lineage=Lineage(
                 source=row.source,
                 call=row.call,
+                after=row.after,
                 line=row.line,
-                reference_by=row.reference_by,
+                reference_by=f"synthetic:{row.source}" if row.synthetic and by_person else row.reference_by,
                 provider=row.provider,
+                simulated=row.simulated or (not by_person and row.provider in reading.simulated),
+                taught=row.taught,
             ),
             **reading.reference(given),
         )
@@ -157,6 +169,13 @@ def text_key_of(example: Example, marks: Marks) -> str:
     return key_of(" ".join(text.casefold().split()))
 
 
+def belongings(row: Row, example: Example, *, by_tenant: bool) -> tuple[str, ...]:
+    """The hashes of what a row belongs to: rows that share one never straddle splits."""
+    keys = [*row.keys, f"begins:{row.tenant}:{_beginning(example)}"]
+    keys += [f"tenant:{row.tenant}"] if by_tenant and row.tenant else []
+    return tuple(key_of(key) for key in keys)
+
+
 def _beginning(example: Example) -> str:
     """How a conversation begins: later turns of it have that in common, where nobody has named it."""
     told: list[Any] = []
@@ -173,12 +192,12 @@ def _strata(example: Example) -> tuple[str, ...]:
 
 
 def _allowed(example: Example) -> frozenset[Split]:
-    """Synthetic examples prove nothing, what may not be trained on stands elsewhere, and a text without a label has none to be judged by."""
+    """Synthetic and taught examples prove nothing and set no threshold, what may not be trained on stands elsewhere, and a text without a label
+    has none to be judged by.
+    """
     allowed = set(SPLITS)
     if not example.trainable:
         allowed -= {"train"}
-    if example.synthetic:
-        allowed -= {"heldout"}
-    if example.label == OUT_OF_SCOPE:
+    if example.synthetic or example.lineage.taught or example.label == OUT_OF_SCOPE:
         allowed &= {"train"}
     return frozenset(allowed)

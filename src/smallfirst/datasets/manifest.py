@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from smallfirst.datasets.example import Split
+from smallfirst.datasets.example import BY_PEOPLE, Split
 from smallfirst.datasets.redaction import Redaction
 from smallfirst.releases.policy import canonical
 
@@ -46,10 +46,16 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     groups: int
     labels: dict[str, int] = {}
     slices: dict[str, dict[str, int]] = {}
-    references_by: dict[str, int] = {}  # "gold", "correction", "model:NAME"
+    references_by: dict[str, int] = {}  # "gold", "correction", "model:NAME", "synthetic:NAME"
     tenants: int = 0
     synthetic: int = 0
+    simulated: int = 0  # whose reference is the output of a simulated provider
     lengths: Lengths = Lengths()
+
+    @property
+    def verified(self) -> int:
+        """Examples whose reference a person gave; a model gave the others'."""
+        return sum(count for by, count in self.references_by.items() if by in BY_PEOPLE)
 
 
 class Duplicates(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +83,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     duplicates: Duplicates = Duplicates()
     skipped: dict[str, int] = {}  # why rows were not used
     dropped: int = 0  # examples that fit in no part: see `split.py`
+    taken_over: int = 0  # examples that the parent was taught by larger models: see `taught.py`
     parent: str = ""
     format: int = FORMAT
 

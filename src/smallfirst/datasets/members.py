@@ -1,6 +1,7 @@
 """Who is in which part: the ids of all examples, and hashes of what they must not be parted from. No texts: held-out rows stay sealed.
 
-A line: id, part, the ledger's call, then the hashes, set apart by tabs. A later version reads it to leave everybody where they were.
+A line: id, part, the ledger's calls (with commas between them), then the hashes, set apart by tabs. A later version reads it to leave everybody
+where they were.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _HASH_BYTES = 12
 class Member(NamedTuple):
     id: str
     part: Split
-    call: str  # the ledger's id; empty for examples from files
+    calls: tuple[str, ...]  # the ledger's ids; none for examples from files
     keys: tuple[str, ...]
 
 
@@ -30,7 +31,7 @@ def key_of(text: str) -> str:
 
 
 def member_line(member: Member) -> bytes:
-    return "\t".join((member.id, member.part, member.call, *member.keys)).encode() + b"\n"
+    return "\t".join((member.id, member.part, ",".join(member.calls), *member.keys)).encode() + b"\n"
 
 
 def read_members(path: Path) -> Iterator[Member]:
@@ -38,8 +39,9 @@ def read_members(path: Path) -> Iterator[Member]:
     try:
         with path.open(encoding="utf-8", newline="\n") as file:
             for line in file:
-                name, part, call, *keys = line.rstrip("\n").split("\t")
-                yield Member(name, next(split for split in SPLITS if split == part), call, tuple(keys))
+                name, told, calls, *keys = line.rstrip("\n").split("\t")
+                part: Split = next(split for split in SPLITS if split == told)
+                yield Member(name, part, tuple(calls.split(",")) if calls else (), tuple(keys))
     except (OSError, ValueError, StopIteration) as error:
         raise DatasetError(f"{path} cannot be read: {error}") from error
 
@@ -52,7 +54,3 @@ def safe_id(name: str) -> str:
 def texts_of(members: Iterable[Member], *parts: Split) -> set[str]:
     """The hashes of what was asked in these parts."""
     return {member.keys[0] for member in members if member.part in parts and member.keys}
-
-
-def calls_of(members: Iterable[Member]) -> list[str]:
-    return [member.call for member in members if member.call]

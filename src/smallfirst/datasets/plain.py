@@ -27,10 +27,27 @@ def read_plain(path: Path, mapping: Mapping, reference: str, tally: Tally) -> It
             tally.bad(line.where, str(error))
 
 
+def read_questions(path: Path, mapping: Mapping, reference: str, tally: Tally) -> Iterator[Row]:
+    """The rows of a file that have no right answer yet: `reference` is the field that would hold it. Others are counted, and left to
+    `dataset import`.
+    """
+    for line in read_lines(path, tally):
+        if field(line.value, reference) not in (UNSET, None):
+            tally.skip(
+                f"rows whose {reference} says already what is right: `smallfirst dataset import` takes those"
+            )
+            continue
+        try:
+            yield _row(line, mapping, "")
+        except (BadRequest, ValueError) as error:
+            tally.bad(line.where, str(error))
+
+
 def _row(line: Line, mapping: Mapping, reference: str) -> Row:
+    """`reference` empty: the row has none."""
     value = line.value
-    given = field(value, reference)
-    if given is UNSET or given is None:
+    given = field(value, reference) if reference else UNSET
+    if reference and (given is UNSET or given is None):
         raise ValueError(
             f"{reference}: required, but missing (the row has: {', '.join(sorted(value)) or 'nothing'}; --reference names the field to take)"
         )

@@ -36,8 +36,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     trainable: bool = True
     split: Split | None = None
     call: str = ""
+    after: tuple[str, ...] = ()  # calls that a model was shown when it wrote this
+    said: str = ""  # the ledger's call whose answer `answer` is, where that is not `call`
     reference_by: str = "gold"
     provider: str = ""
+    simulated: bool = False  # that provider only pretended, whatever the configuration says of it now
+    taught: bool = False
 
 
 class Tally:

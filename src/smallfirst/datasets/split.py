@@ -53,10 +53,10 @@ class Placed(msgspec.Struct, frozen=True):
 
 def split(found: Found, rule: Rule, parent: Sequence[Member]) -> Placed:
     """Raises `DatasetError` where a split by time is asked for and examples have no time."""
-    if rule.by_time and any(one.at_ms == 0 for one in found.kept):
+    if rule.by_time and any(one.at_ms == 0 for one in found.kept if one.own):
         raise DatasetError("--by-time: some examples have no time (`at`, or --at names the field)")
     groups = _groups(found, rule, parent)
-    parts = _deal(groups, rule, sum(group.size for group in groups))
+    parts = _deal(groups, rule, sum(one.own for one in found.kept))
     part: dict[int, Split] = {}
     name: dict[int, str] = {}
     count: Counter[Split] = Counter()
@@ -126,7 +126,8 @@ def _take(group: Group, at: int, one: Held, seed: int) -> None:
     group.members.append(at)
     group.name = min(group.name, one.text)
     group.order = blake2b(f"{seed}:{group.name}".encode(), digest_size=16).hexdigest()
-    group.strata.update(one.strata or (_NO_STRATUM,))
+    if one.own:  # what may stand in train alone takes nobody's place there
+        group.strata.update(one.strata or (_NO_STRATUM,))
     group.allowed &= one.allowed
     group.newest_ms = max(group.newest_ms, one.at_ms)
     if one.given is not None:

@@ -80,7 +80,7 @@ def part_path(folder: Path, split: Split) -> Path:
 
 
 def read_part(dataset: Dataset, split: Split) -> Iterator[Example]:
-    """For `Dataset.examples` and `heldout.py`: the file is hashed through the same handle that is then read."""
+    """For `Dataset.examples`, `heldout.py` and `screen.py`: the file is hashed through the same handle that is then read."""
     path = part_path(dataset.folder, split)
     decoder = msgspec.json.Decoder(Example)
     with _opened(path) as file:

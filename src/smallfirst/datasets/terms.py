@@ -18,5 +18,10 @@ def forbidden_providers(config: Config) -> frozenset[str]:
     return frozenset(found)
 
 
+def simulated_providers(config: Config) -> frozenset[str]:
+    """Those whose answers are a simulation's: what is learned from them says nothing of a real model."""
+    return frozenset(name for name, provider in config.providers.items() if provider.simulated)
+
+
 def _is_openai(kind: str, base_url: str | None) -> bool:
     return kind == "openai" and (base_url is None or "api.openai.com" in base_url)

@@ -1,4 +1,4 @@
-"""Decides what the simulated model says: forced answer, tool call, known answer, schema, or a sentence."""
+"""Decides what the simulated model says: forced answer, tool call, examples that are asked for, known answer, schema, or a sentence."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .prompt import Prompt, Tool, compact, fingerprint, unit_id
 from .schema import SchemaWriter
 from .settings import Settings
 from .tokenizer import tokens
+from .written import written_examples
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _REFUSAL = "I'm sorry, but I can't help with that."
@@ -47,7 +48,8 @@ class Composer:
 
     def rng(self, prompt: Prompt, *salt: object) -> Random:
         """The generator of all that is drawn for ``prompt``."""
-        return Random(fingerprint(self._seed, prompt.identity, *salt))
+        drawn = () if prompt.seed is None else (prompt.seed,)
+        return Random(fingerprint(self._seed, prompt.identity, *drawn, *salt))
 
     def _choice(self, prompt: Prompt, fault: Fault, index: int) -> Choice:
         rng = self.rng(prompt, index)
@@ -73,7 +75,10 @@ class Composer:
         return _stopped(self._text(prompt, index, rng), prompt.stop)
 
     def _text(self, prompt: Prompt, index: int, rng: Random) -> str:
-        known = self._book.find(prompt, salt=index)
+        written = written_examples(prompt.user, rng)
+        if written is not None:
+            return written
+        known = self._book.find(prompt, salt=_salt(prompt, index))
         if prompt.schema is not None:
             return _as_json(known, prompt.schema) or _by_schema(prompt, prompt.schema, rng)
         if prompt.json_mode:
@@ -100,6 +105,11 @@ class Composer:
                 text[-1] += "."
                 text.append("We also looked at")
         return " ".join(text).removesuffix(" We also looked at").rstrip(".") + "."
+
+
+def _salt(prompt: Prompt, index: int) -> int:
+    """What tells samples of one prompt apart."""
+    return index if prompt.seed is None else fingerprint(index, prompt.seed)
 
 
 def _by_schema(prompt: Prompt, schema: Mapping[str, Any], rng: Random) -> str:

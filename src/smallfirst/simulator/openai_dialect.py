@@ -73,6 +73,7 @@ class ChatCompletions:
             n=expect_positive(body, "n", 16) or 1,
             stop=stop_sequences(body, "stop"),
             max_tokens=limit,
+            seed=expect(body, "seed", int),
             effort=expect(body, "reasoning_effort", str),
             stream=expect(body, "stream", bool, False),
             include_usage=expect(options, "include_usage", bool, False),

@@ -53,6 +53,7 @@ class Prompt:
     n: int = 1
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
+    seed: int | None = None  # another one is another sample
     effort: str | None = None
     thinking: bool = False
     stream: bool = False

@@ -65,7 +65,7 @@ def test_nothing_straddles_and_order_does_not_matter(
     text_of = {one.id: one.messages[0]["content"] for examples in parts.values() for one in examples}
     keys_of = {one.id: one.keys for one in given_rows}
     assert all(one.trainable for one in parts["train"])
-    assert not any(one.synthetic for one in parts["heldout"])
+    assert not any(one.synthetic for part in ("calibration", "heldout") for one in parts[part])
     for key in {key for keys in keys_of.values() for key in keys}:
         assert len({part_of[name] for name, keys in keys_of.items() if key in keys and name in part_of}) <= 1
     names = sorted(text_of)

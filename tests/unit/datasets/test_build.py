@@ -149,7 +149,7 @@ def test_the_newest_are_held_out(tmp_path: Path) -> None:
         make(tmp_path, [row("x")], rule=Rule(by_time=True))
 
 
-def test_what_may_not_be_trained_on_is_not_in_train_and_what_is_synthetic_is_not_held_out(
+def test_what_may_not_be_trained_on_is_not_in_train_and_what_is_synthetic_is_in_train_alone(
     tmp_path: Path,
 ) -> None:
     rows = [
@@ -166,7 +166,7 @@ def test_what_may_not_be_trained_on_is_not_in_train_and_what_is_synthetic_is_not
     assert not any("refused" in text or "by a model" in text for text in texts["train"])
     assert any("refused" in text for text in held)
     assert any("corrected" in text for text in texts["train"])
-    assert not any("made up" in text for text in held)
+    assert sum("made up" in text for text in texts["train"]) == 30
     assert sum("no label" in text for text in texts["train"]) == 30
     assert dataset.manifest.rows == 210
 
