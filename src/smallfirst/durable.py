@@ -50,3 +50,21 @@ def settle(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def left_behind(folder: Path, ending: str) -> Iterator[Path]:
+    """Hidden folders `.PID.….ENDING` whose process is gone: a killed command was making something in them."""
+    for path in folder.glob(f".*.{ending}"):
+        pid = path.name.split(".")[1]
+        if not (pid.isdigit() and _lives(int(pid))):
+            yield path
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -6,7 +6,9 @@ SmallfirstError
 ├── ReleaseError              a release is missing, altered, unproven or does not fit the configuration
 ├── DatasetError              a dataset is missing, altered, or cannot be made of what was given
 ├── ScorerError               an output cannot be scored: a reference of another kind, a judge that does not answer
+├── TrainingError             a model cannot be trained on: names what went wrong and the setting that helps
 ├── EvalError                 an evaluation cannot begin, go on or be compared: names what is wrong and how to go on
+├── DeployError               an adapter cannot be loaded where it was wanted, or answers otherwise there: nothing was recorded
 └── CallError                 a call ends with this; everything below is shown to the client
     ├── BadRequest            400  the body is not what the dialect says; `param` is the path
     ├── Untranslatable        400  a field that the answering provider's dialect cannot say
@@ -59,8 +61,16 @@ class ScorerError(SmallfirstError):
     """A scorer cannot be made, or cannot do its work."""
 
 
+class TrainingError(SmallfirstError):
+    """A model cannot be trained, or trained further."""
+
+
 class EvalError(SmallfirstError):
     """An evaluation cannot begin, go on or be compared."""
+
+
+class DeployError(SmallfirstError):
+    """An adapter cannot be served where it was wanted, or cannot be taken away from there."""
 
 
 class CallError(SmallfirstError):

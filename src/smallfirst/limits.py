@@ -89,6 +89,13 @@ EMBEDDED_RESTART_FIRST_S = 0.5  # then twice as long after each death in a row
 EMBEDDED_RESTART_MAX_S = 30.0
 EMBEDDED_RESTARTS = 6  # in a row: then it is called failed, and tried at the longest pause
 EMBEDDED_STEADY_S = 60.0  # a server that lived this long was well
+EMBEDDED_ADAPTERS = 16  # over one base
+EMBEDDED_MERGED = 4  # merged into one base, each with a server of its own
+EMBEDDED_FINISH_S = 120.0  # a server that another has taken the place of may answer for so long
+
+# Deploying an adapter.
+DEPLOY_REQUEST_TIMEOUT_S = 600.0  # of a server that may have to read its weights first
+DEPLOY_UNDO_TIMEOUT_S = 10.0
 
 # Label heads that are too slow for the event loop.
 HEAD_THREADS = 2
@@ -109,6 +116,16 @@ MAX_TASK_FINGERPRINTS = 64  # different system prompts that are kept of a task
 MAX_SYSTEM_PROMPTS = 1024  # whose vectors a gateway keeps, so that they are not made for each call
 INTENT_TIMEOUT_S = 2.0  # for an embedder off the event loop to say which task a call is
 MANY_TOOLS = 6  # from here on the frontier answers, until outcomes say otherwise
+
+# Examples that a rung shows its model.
+MAX_EXAMPLES = 20_000  # of one index
+MAX_EXAMPLES_BYTES = 64 * 1024 * 1024  # of their texts
+MAX_SHOTS = 64  # shown of them at once
+MAX_SHOTS_CHARS = 200_000  # of their texts together
+SHOTS_CHARS = 8000
+SHOTS_TIMEOUT_S = 2.0  # for an embedder off the event loop; past it the rung is not asked
+SHOTS_WAITING = 32  # questions that wait for such an embedder; for more the rung is not asked
+EXAMPLES_LOOKED_AFTER_S = 0.25  # how often it is looked whether some were erased
 
 # Releases while they roll out.
 CHANNELS_EVERY_S = 0.25  # how often a gateway looks whether another release should answer

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import datetime
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from smallfirst import limits
 from smallfirst.answering.account import Account, Plan
+from smallfirst.answering.shots import Shots
 from smallfirst.chat import Usage
 from smallfirst.errors import (
     Untranslatable,
@@ -71,10 +72,10 @@ class Attempting:
         "_account",
         "_clock",
         "endpoint",
-        "incoming",
         "model",
         "plan",
         "price",
+        "prompt_bytes",
         "record",
         "started_ms",
         "ttft_ms",
@@ -86,7 +87,7 @@ class Attempting:
         *,
         model: Model,
         endpoint: Endpoint,
-        incoming: Incoming,
+        prompt_bytes: int,
         account: Account,
         clock: Clock,
         price: Price | None,
@@ -94,7 +95,7 @@ class Attempting:
         self.plan = plan
         self.model = model
         self.endpoint = endpoint
-        self.incoming = incoming
+        self.prompt_bytes = prompt_bytes
         self.price = price
         self._account = account
         self._clock = clock
@@ -129,13 +130,12 @@ class Attempting:
         if usage is not None and not credible(usage):
             usage = None
         seconds = (self._clock.ms() - self.started_ms) / 1000
-        prompt_bytes = len(self.incoming.data)
         if usage is None:
             source = "estimated"
-            usage = self.model.meter.estimate(prompt_bytes=prompt_bytes, answer_chars=answer_chars)
+            usage = self.model.meter.estimate(prompt_bytes=self.prompt_bytes, answer_chars=answer_chars)
         else:
             self.model.meter.learn(
-                usage, prompt_bytes=prompt_bytes, answer_chars=answer_chars, seconds=seconds
+                usage, prompt_bytes=self.prompt_bytes, answer_chars=answer_chars, seconds=seconds
             )
         self.endpoint.breaker.success()
         return self._finish(
@@ -159,7 +159,7 @@ class Attempting:
         """
         if self.record is not None:
             return self.record
-        prompt_bytes = len(self.incoming.data)
+        prompt_bytes = self.prompt_bytes
         seconds = (self._clock.ms() - self.started_ms) / 1000
         meter = self.model.meter
         if answer_chars is None:
@@ -293,12 +293,21 @@ def replace_output(usage: Usage, output_tokens: int) -> Usage:
 class Planner:
     """Plans the attempts of one request: says what each may cost at most."""
 
-    __slots__ = ("_account", "_clock", "_incoming", "_prices", "_task")
+    __slots__ = ("_account", "_clock", "_incoming", "_prices", "_shots", "_task")
 
     def __init__(
-        self, incoming: Incoming, *, task: str, account: Account, prices: Prices, clock: Clock
+        self,
+        incoming: Incoming,
+        *,
+        task: str,
+        account: Account,
+        prices: Prices,
+        clock: Clock,
+        shots: Mapping[int, Shots] = {},
     ) -> None:
+        """`shots`: the examples that rungs are shown besides, by rung."""
         self._incoming = incoming
+        self._shots = shots
         self._task = task
         self._account = account
         self._prices = prices
@@ -321,8 +330,10 @@ class Planner:
         if output is None:
             output = policy.max_tokens or self._account.output_tokens(self._task, model.name)
         output = min(output, limits.MAX_TOKENS // body.choices)
+        shots = self._shots.get(rung)
+        beside = shots.tokens_at_most if shots is not None else 0
         reserved = Usage(
-            input_tokens=self._incoming.prompt_tokens_at_most, output_tokens=output * body.choices
+            input_tokens=self._incoming.prompt_tokens_at_most + beside, output_tokens=output * body.choices
         )
         plan = Plan(
             seq=self._account.number(),
@@ -342,7 +353,7 @@ class Planner:
             plan,
             model=model,
             endpoint=endpoint,
-            incoming=self._incoming,
+            prompt_bytes=len(self._incoming.data) + (shots.size_bytes if shots is not None else 0),
             account=self._account,
             clock=self._clock,
             price=price,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping
 
 import msgspec
 
@@ -18,6 +19,8 @@ from smallfirst.answering.attempt import Attempting, Clock, Planner, settling
 from smallfirst.answering.check import Check, compile_check
 from smallfirst.answering.constrain import constraint
 from smallfirst.answering.decide import Decision, router_failed
+from smallfirst.answering.shots import Finder
+from smallfirst.classify.example_index import ExampleIndex
 from smallfirst.contracts import TextContract
 from smallfirst.errors import (
     Untranslatable,
@@ -72,11 +75,24 @@ class Answer(msgspec.Struct, frozen=True):
 class Answerer:
     """Everything that answering shares between calls."""
 
-    def __init__(self, *, catalogue: Catalogue, transport: Transport, prices: Prices) -> None:
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        transport: Transport,
+        prices: Prices,
+        indexes: Mapping[str, ExampleIndex] = {},
+    ) -> None:
+        """`indexes`: the examples that rungs show, by hash."""
         self.catalogue = catalogue
         self.transport = transport
         self.prices = prices
+        self.indexes = indexes
         self.retries = RetryBudget()
+
+    def finder(self, tenant: str, *, leave_out: str = "") -> Finder:
+        """What looks examples up for a call of this tenant. `leave_out`: the example that the call is, where it is one."""
+        return Finder(self.indexes, tenant, leave_out=leave_out)
 
     async def answer(
         self,
@@ -150,7 +166,12 @@ class _Climb:
         ):
             self._check = compile_check(policy.contract)
         self._planner = Planner(
-            incoming, task=policy.task, account=account, prices=answerer.prices, clock=clock
+            incoming,
+            task=policy.task,
+            account=account,
+            prices=answerer.prices,
+            clock=clock,
+            shots=decision.shots,
         )
         self._first = True
         self._rejected: list[Rejected] = []
@@ -168,7 +189,7 @@ class _Climb:
         endpoint: Endpoint | None = None
         tries = model.max_attempts if last else 1
         for number in range(1, tries + 1):
-            endpoint = model.endpoints.choose(besides=endpoint)
+            endpoint = model.reached(rung).choose(besides=endpoint)
             kind = "retry" if number > 1 else "first" if self._first else "climb"
             self._first = False
             attempting = self._planner.begin(
@@ -198,7 +219,7 @@ class _Climb:
         looks = not last and self._looks_again(attempting.plan.rung)
         logprobs = looks and model.gives_logprobs and not incoming.wants_logprobs
         outgoing = model.outgoing(
-            incoming, attempting.endpoint, self._changes(rung, model, logprobs=logprobs)
+            incoming, attempting.endpoint, self._changes(rung, attempting, logprobs=logprobs)
         )
         transport = model.transport or self._answerer.transport
         if not incoming.stream:
@@ -239,15 +260,17 @@ class _Climb:
             and router.thresholds.looks_again(index)
         )
 
-    def _changes(self, rung: RungPolicy, model: Model, *, logprobs: bool) -> Changes:
-        incoming, policy = self._incoming, self._policy
+    def _changes(self, rung: RungPolicy, attempting: Attempting, *, logprobs: bool) -> Changes:
+        incoming, policy, model = self._incoming, self._policy, attempting.model
+        shots = self._decision.shots.get(attempting.plan.rung)
         fields = constraint(policy.contract, model.engine) if rung.constrained and model.owned else {}
         if logprobs:
             fields = fields | {"logprobs": True}
         return Changes(
-            model=model.asked_as(rung.weights_sha256),
+            model=model.asked_as(rung),
             include_usage=incoming.stream and model.stream_usage,
             instructions=instructions_for(rung.instructions, policy.instructions, incoming),
+            shots=shots.turns if shots is not None else (),
             max_tokens=rung.max_tokens,
             temperature=rung.temperature,
             fields=fields,

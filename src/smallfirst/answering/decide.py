@@ -1,9 +1,9 @@
 """Which rungs of its task's ladder a call is put to, in order, and why the others are not asked.
 
 A rung is skipped when it could not do the call: it is not ready or full, its context is too short, it has no tools where tools are offered, several
-choices are wanted, or the call is outside the share that the policy lets begin there. Where the policy has a router, a rung is also skipped when the
-frontier is expected to gain more over it than its threshold allows, and all are when the call is unlike what was learned from. A conversation that
-has a place (`Place`) keeps to it. The last rung is never skipped.
+choices are wanted, it shows examples and there are none for the call, or the call is outside the share that the policy lets begin there. Where the
+policy has a router, a rung is also skipped when the frontier is expected to gain more over it than its threshold allows, and all are when the call is
+unlike what was learned from. A conversation that has a place (`Place`) keeps to it. The last rung is never skipped.
 
 A router that fails costs a call nothing but its cheaper rungs: it goes to the frontier, and its record says so.
 """
@@ -11,11 +11,14 @@ A router that fails costs a call nothing but its cheaper rungs: it goes to the f
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import zlib
 
 import msgspec
 
+from smallfirst.answering.shots import NO_FINDER, NOTHING_LOOKED_UP, Finder, Shots
+from smallfirst.classify.once import one_call
 from smallfirst.errors import CallError
 from smallfirst.models import Catalogue
 from smallfirst.models.model import Model
@@ -29,6 +32,7 @@ from smallfirst.wire.incoming import Incoming
 _log = logging.getLogger(__name__)
 _BYTES_PER_TOKEN = 3  # on the low side for text, so that a context is not overrun
 _NEVER_ASKED = "the release never asks it"
+_NOTHING_TO_SHARE = contextlib.nullcontext()
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -49,7 +53,14 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     place: str = ""  # why a conversation keeps to its model; empty where it need not
     outside_bound: bool = False  # the thresholds alone would have sent it higher
     trusted: bool = False  # decided by figures although it is unlike what they were learned from
+    shots: dict[int, Shots] = {}  # the examples that a rung is shown, by rung
+    unshown: str = ""  # why the last rung, which shows examples, has none for this call
     frontier: bool = True  # whether the last rung is a frontier model: one asked by its name need not be
+
+    @property
+    def shows(self) -> bool:
+        """Whether a rung that may be asked shows examples, or should."""
+        return bool(self.shots or self.unshown)
 
     @property
     def asked(self) -> list[int]:
@@ -65,6 +76,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
             record["place"] = self.place
         if self.trusted:
             record["trusted"] = True
+        if self.shots:
+            record["shots"] = {str(rung): shots.record() for rung, shots in self.shots.items()}
+        if self.unshown:
+            record["unshown"] = self.unshown
         if self.judgement is not None and self.router is not None:
             record |= {"router": self.router.sha256[:12], "judgement": msgspec.to_builtins(self.judgement)}
         return record
@@ -79,30 +94,35 @@ async def decide(
     place: Place | None = None,
     trusts_unknown: bool = False,
     ask: Ask | None = None,
+    finder: Finder = NO_FINDER,
 ) -> Decision:
     """The steps of a call, cheapest first. Depends on the policy, the request, the state of the endpoints, the conversation's place and, where the
-    router asks a model, on what `ask` brings back.
+    router asks a model, on what `ask` brings back; where rungs show examples, on those that `finder` finds.
 
     `trusts_unknown`: a call that is unlike anything seen is decided by the router's figures all the same, outside the quality bound.
     """
     last = len(policy.ladder) - 1
-    reasons = [
-        ""
-        if index == last
-        else why_not(rung, catalogue.get(rung.model), incoming, begun=_loops_on(place, index))
-        or _held(place, index)
-        for index, rung in enumerate(policy.ladder)
-    ]
+    reasons = _reasons(policy, incoming, catalogue, place)
     judgement = None
     if router is not None and policy.router is not None and router.asks:
         # What no rating could change is settled first: a question costs money and time.
         reasons = [reason or _never(policy, place, index) for index, reason in enumerate(reasons)]
     open_below = not all(reasons[:last])
     trusted = held = False
-    if router is not None and policy.router is not None and (open_below or not router.asks):
-        judgement = await _judged(policy.router, router, incoming, ask=ask, anyway=trusts_unknown)
-        trusted = trusts_unknown and bool(judgement.unknown) and judgement.has_figures
-        held = _pass_over(reasons, judgement, policy.router, place, trusts_unknown=trusts_unknown)
+    showing = [index for index, rung in enumerate(policy.ladder) if rung.retrieve is not None]
+    looked = NOTHING_LOOKED_UP
+    with one_call() if showing else _NOTHING_TO_SHARE:
+        if router is not None and policy.router is not None and (open_below or not router.asks):
+            judgement = await _judged(policy.router, router, incoming, ask=ask, anyway=trusts_unknown)
+            trusted = trusts_unknown and bool(judgement.unknown) and judgement.has_figures
+            held = _pass_over(reasons, judgement, policy.router, place, trusts_unknown=trusts_unknown)
+        if showing:
+            wanted = [index for index in showing if not reasons[index]]
+            looked = await finder.look(policy, incoming, catalogue, wanted)
+    unshown = looked.none.get(last, "")
+    for index, why in looked.none.items():
+        if index != last:
+            reasons[index] = why
     steps = tuple(
         Step(index, rung.model, reason)
         for index, (rung, reason) in enumerate(zip(policy.ladder, reasons, strict=True))
@@ -113,9 +133,23 @@ async def decide(
         router=router if judgement is not None else None,
         judgement=judgement,
         place=place.why if place else "",
-        outside_bound=trusted or held,
+        outside_bound=trusted or held or bool(unshown),
         trusted=trusted,
+        shots=looked.shots,
+        unshown=unshown,
     )
+
+
+def _reasons(policy: Policy, incoming: Incoming, catalogue: Catalogue, place: Place | None) -> list[str]:
+    """Why each rung is not asked, whatever it would answer; empty where it may be."""
+    last = len(policy.ladder) - 1
+    return [
+        ""
+        if index == last
+        else why_not(rung, catalogue.get(rung.model), incoming, begun=_loops_on(place, index))
+        or _held(place, index)
+        for index, rung in enumerate(policy.ladder)
+    ]
 
 
 def _never(policy: Policy, place: Place | None, rung: int) -> str:
@@ -205,7 +239,7 @@ def why_not(rung: RungPolicy, model: Model, incoming: Incoming, *, begun: bool =
         needed = len(incoming.data) // _BYTES_PER_TOKEN + (body.max_output_tokens or rung.max_tokens or 0)
         if needed > model.context_tokens:
             return f"about {needed} tokens, more than its context of {model.context_tokens}"
-    if not model.endpoints.usable:
+    if not model.reached(rung).usable:
         return "not ready, or its circuit breaker is open"
     if model.full:
         return f"{model.in_flight} calls in flight, as many as it takes"

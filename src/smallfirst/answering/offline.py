@@ -12,7 +12,9 @@ import msgspec
 from smallfirst import limits
 from smallfirst.answering.account import Plan
 from smallfirst.answering.climb import Answerer
-from smallfirst.answering.opened import open_policy
+from smallfirst.answering.opened import open_examples, open_policy
+from smallfirst.classify.embedder import Embedder
+from smallfirst.classify.example_index import ExampleIndex
 from smallfirst.classify.label_head import load_head
 from smallfirst.classify.store import Artifacts
 from smallfirst.config.schema import Config
@@ -26,7 +28,7 @@ from smallfirst.models.label_head import HeadServer
 from smallfirst.models.transport import AiohttpTransport
 from smallfirst.pricing import PriceBook
 from smallfirst.releases import Policy
-from smallfirst.releases.policy import misfits
+from smallfirst.releases.policy import misfits, undeployed
 from smallfirst.routing.judgement import Router
 
 
@@ -93,6 +95,7 @@ async def open_bench(
     """
     policies = [one.policy for one in wanted]
     wrong = [line for policy in policies for line in misfits(policy, config)]
+    wrong += undeployed(policies, config, state)
     if wrong:
         raise ReleaseError(
             "what is to be asked does not fit the configuration:\n  " + "\n  ".join(dict.fromkeys(wrong))
@@ -101,13 +104,18 @@ async def open_bench(
     heads = Heads(Artifacts(state), load_head)
     artifacts = state / "artifacts"
     routers: dict[str, Router] = {}
+    indexes: dict[str, ExampleIndex] = {}
+
+    def embedders(name: str) -> Embedder:
+        return embedder_of(name, config, environ)
+
     for one in wanted:
-        router = open_policy(
-            one.policy, one.weights or artifacts, heads, lambda name: embedder_of(name, config, environ)
-        )
+        indexes |= open_examples(one.policy, one.weights or artifacts, embedders, known=indexes)
+        router = open_policy(one.policy, one.weights or artifacts, heads, embedders)
         if router is not None and one.policy.router is not None:
             routers[one.policy.router.weights_sha256] = router
     async with _answering(config, list(names), heads, state=state, base=base, environ=environ) as answerer:
+        answerer.indexes = indexes
         yield Bench(answerer, routers)
 
 
@@ -140,17 +148,15 @@ async def _answering(
     providers = {model.provider: config.providers[model.provider] for model in models.values()}
     few = msgspec.structs.replace(config, models=models, providers=providers, aliases={}, tasks={})
     embedded = EmbeddedModels(few, state, base=base)
-    for name, model in models.items():
-        if providers[model.provider].kind == "embedded" and name not in embedded.keys:
-            raise ConfigError(f"model {name!r} cannot be started: see the warning above")
     transport = AiohttpTransport()
     server = None if heads is None else HeadServer(heads.get)
     try:
         embedded.start()
         await embedded.started()
-        catalogue = Catalogue(
-            few, environ, embedded=embedded.endpoints, embedded_keys=embedded.keys, heads=server
-        )
+        for name, model in models.items():
+            if providers[model.provider].kind == "embedded" and not embedded.starts(name):
+                raise ConfigError(f"model {name!r} cannot be started: see the warning above")
+        catalogue = Catalogue(few, environ, embedded=embedded.reach, heads=server)
         yield Answerer(catalogue=catalogue, transport=transport, prices=PriceBook(few))
     finally:
         await embedded.stop()

@@ -1,12 +1,14 @@
-"""What a policy needs to be answered by, loaded from the folder of its weights: its heads and its router."""
+"""What a policy needs to be answered by, loaded from the folder of its weights: its heads, its router and the examples that its rungs show."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from smallfirst.classify.embedder import Embedder
+from smallfirst.classify.example_index import ExampleIndex, open_index
 from smallfirst.classify.label_head import load_head
+from smallfirst.classify.once import once
 from smallfirst.models.heads import Heads
 from smallfirst.releases import Policy, weights_path
 from smallfirst.routing.judgement import Router
@@ -33,4 +35,23 @@ def open_policy(
         return None
     if known is not None and known.sha256 == policy.router.weights_sha256:
         return known
-    return open_router(weights_path(folder, policy.router.weights_sha256), embedders)
+    return open_router(weights_path(folder, policy.router.weights_sha256), lambda name: once(embedders(name)))
+
+
+def open_examples(
+    policy: Policy,
+    folder: Path,
+    embedders: Callable[[str], Embedder],
+    *,
+    known: Mapping[str, ExampleIndex] = {},
+) -> dict[str, ExampleIndex]:
+    """The indexes that the policy's rungs show examples of, by hash; those that are `known` are not loaded again.
+
+    Raises `ReleaseError` where one is missing or altered, `ConfigError` where its embedder is missing.
+    """
+    wanted = {rung.retrieve.sha256 for rung in policy.ladder if rung.retrieve is not None}
+    return {
+        sha256: known.get(sha256)
+        or open_index(weights_path(folder, sha256), lambda name: once(embedders(name)))
+        for sha256 in wanted
+    }

@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 
 from smallfirst.answering.decide import unwise
+from smallfirst.answering.shots import Finder, Looked, Shots
 from smallfirst.errors import BadRequest, ReleaseError
 from smallfirst.ledger.records import REDACTED, Call
+from smallfirst.models import Catalogue
 from smallfirst.releases.policy import Policy
 from smallfirst.routing.conversations import IN_A_LOOP
 from smallfirst.routing.judgement import Judgement, Router
@@ -68,18 +70,61 @@ def replay(call: Call, policy: Policy, router: Router, request: bytes | None) ->
     )
 
 
+class ShotsAgain(msgspec.Struct, frozen=True, kw_only=True):
+    """The examples that a rung was shown `then`, and those that it would be shown `now`: ids and cosines, in the order of the prompt. `now` is
+    None where the request was not kept as it came. One that was erased since is not there now.
+    """
+
+    rung: int
+    then: tuple[tuple[str, float], ...]
+    now: tuple[tuple[str, float], ...] | None
+
+    @property
+    def same(self) -> bool:
+        return self.then == self.now
+
+
+async def shots_again(
+    call: Call, policy: Policy, finder: Finder, request: bytes | None, catalogue: Catalogue
+) -> list[ShotsAgain]:
+    """The examples of a call's rungs, looked up again by the policy that made its decision."""
+    told: dict[str, Any] = call.decision.get("shots", {})
+    incoming = _incoming(call, request)
+    looked = Looked()
+    if incoming is not None:
+        looked = await finder.look(policy, incoming, catalogue, map(int, told))
+    return [
+        ShotsAgain(
+            rung=int(rung),
+            then=tuple((name, near) for name, near in was["shown"]),
+            now=None if incoming is None else _shown(looked.shots.get(int(rung))),
+        )
+        for rung, was in told.items()
+    ]
+
+
+def _shown(shots: Shots | None) -> tuple[tuple[str, float], ...]:
+    return () if shots is None else tuple((one.id, one.similarity) for one in shots.shown)
+
+
 def _agree(then: str, now: str, place: str) -> bool:
     """Whether the router's rule says what was done. It was not asked where a rung was skipped for another reason, or where a tool loop held it."""
     return then == now or bool(then) or place == IN_A_LOOP
 
 
-def _prompt(call: Call, policy: Policy, request: bytes | None) -> Any:
-    """What the router saw; None where the request was not kept as it came (a redacted one is another text)."""
-    if request is None or policy.router is None or len(request) != call.prompt_bytes or REDACTED in request:
+def _incoming(call: Call, request: bytes | None) -> Incoming | None:
+    """The request; None where it was not kept as it came (a redacted one is another text)."""
+    if request is None or len(request) != call.prompt_bytes or REDACTED in request:
         return None
     try:
-        incoming = Incoming(_ROUTES[call.route], request)
+        return Incoming(_ROUTES[call.route], request)
     except (BadRequest, KeyError):
         return None
-    options = policy.router
+
+
+def _prompt(call: Call, policy: Policy, request: bytes | None) -> Any:
+    """What the router saw; None where the request was not kept as it came."""
+    options, incoming = policy.router, _incoming(call, request)
+    if options is None or incoming is None:
+        return None
     return read_prompt(incoming.conversation, after=options.question_after, before=options.question_before)

@@ -1,4 +1,6 @@
-"""The views of a label head: each scores every label for a text, by its nearness to the examples (kernel ridge) or by its n-grams."""
+"""The views of a label head: each scores every label for a text, by its nearness to the examples (kernel ridge), by its n-grams, or by an encoder
+that was tuned to the labels themselves.
+"""
 
 from __future__ import annotations
 
@@ -66,3 +68,21 @@ class GramView(msgspec.Struct, frozen=True):
     @classmethod
     def from_arrays(cls, name: str, arrays: Mapping[str, np.ndarray]) -> GramView:
         return cls(Ngrams.from_arrays(arrays), arrays[f"{name}.weights"].astype(np.float32))
+
+
+class LinearView(msgspec.Struct, frozen=True):
+    """`weights` [labels, dimensions] and `bias` [labels] over the vectors of a tuned encoder, as they were learned with it."""
+
+    weights: np.ndarray
+    bias: np.ndarray
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        """[n, labels] from unit vectors [n, dimensions]."""
+        return vectors @ self.weights.T + self.bias
+
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        return {f"{name}.weights": self.weights, f"{name}.bias": self.bias}
+
+    @classmethod
+    def from_arrays(cls, name: str, arrays: Mapping[str, np.ndarray]) -> LinearView:
+        return cls(arrays[f"{name}.weights"], arrays[f"{name}.bias"])

@@ -17,8 +17,9 @@ from smallfirst.classify.embedder import Embedder, views_of
 from smallfirst.classify.embedders import open_embedder
 from smallfirst.classify.head_answer import HeadAnswer
 from smallfirst.classify.head_stack import Stack
-from smallfirst.classify.head_views import GramView, KernelView
+from smallfirst.classify.head_views import GramView, KernelView, LinearView
 from smallfirst.classify.prompt import OUT_OF_SCOPE
+from smallfirst.classify.tuned_encoder import TUNED, tuned_encoder
 from smallfirst.errors import ReleaseError
 
 GRAMS = "grams"
@@ -31,7 +32,9 @@ Progress = Callable[[str, int, int], None]
 
 
 class HeadHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a head says of itself. `embedders` are names and hashes; `fast` and `full` the views of each stack."""
+    """What a head says of itself. `embedders` are names and hashes, `tuned` being the one that it carries; `fast` and `full` the views of each
+    stack.
+    """
 
     task: str
     labels: tuple[str, ...]
@@ -53,8 +56,8 @@ class LabelHead:
         self.header = header
         self._embedders = {embedder.name: embedder for embedder in embedders}
         self.slow = any(embedder.slow for embedder in embedders)
-        self._kernels = {
-            view: KernelView.from_arrays(view, found.arrays)
+        self._views = {
+            view: (LinearView if view == TUNED else KernelView).from_arrays(view, found.arrays)
             for view in (header.full or header.fast)
             if view != GRAMS
         }
@@ -97,26 +100,28 @@ class LabelHead:
         return (outside > stack.reject_above) & self.header.rejects
 
     def _score(self, scores: dict[str, np.ndarray], views: Sequence[str], texts: Sequence[str]) -> None:
-        """Adds the kernel views that are still missing; each embedder is asked once."""
+        """Adds the views that are still missing; each embedder is asked once."""
         missing = [view for view in views if view not in scores]
         for name in dict.fromkeys(view.partition("/")[0] for view in missing):
             vectors: Mapping[str, np.ndarray] = views_of(self._embedders[name], texts)
             for view in missing:
                 if view in vectors:
-                    scores[view] = self._kernels[view](vectors[view])
+                    scores[view] = self._views[view](vectors[view])
 
 
 def load_head(path: Path) -> LabelHead:
     """The head of an artifact. Raises `ReleaseError` where it is another thing or its embedder has changed, `ConfigError` where one is missing."""
     found = artifact.read(path)
     header = read_header(found)
-    return head_from(found, [open_embedder(name) for name, _ in header.embedders])
+    return head_from(found, [open_embedder(name) for name, _ in header.embedders if name != TUNED])
 
 
 def head_from(found: artifact.Artifact, embedders: Sequence[Embedder]) -> LabelHead:
-    """The head of an artifact that was read, by embedders that are open."""
+    """The head of an artifact that was read, by embedders that are open. One that was tuned for it is in the artifact."""
     header = read_header(found)
     here = {embedder.name: embedder for embedder in embedders}
+    if any(name == TUNED for name, _ in header.embedders):
+        here[TUNED] = tuned_encoder(found.arrays)
     for name, sha256 in header.embedders:
         if here[name].sha256 != sha256:
             raise ReleaseError(

@@ -23,27 +23,23 @@ class OnnxEmbedder:
 
     slow = True
 
-    def __init__(self, name: str, folder: Path, *, middle: tuple[str, ...] = ()) -> None:
-        """`middle`: names of tensors inside the graph that are wanted too, [texts, tokens, dimensions]."""
-        if importlib.util.find_spec("onnxruntime") is None:
-            raise ConfigError(f"the embedder {name} needs an extra: pip install 'smallfirst[minilm]'")
+    def __init__(self, name: str, model: bytes, tokenizer: bytes, *, middle: tuple[str, ...] = ()) -> None:
+        """`model` is ONNX, `tokenizer` a tokenizer.json. `middle`: names of tensors inside the graph that are wanted too, [texts, tokens,
+        dimensions]. Raises `ConfigError` where onnxruntime is not installed.
+        """
+        needs_onnxruntime(name)
         import onnxruntime
         from tokenizers import Tokenizer
 
-        model, tokenizer = folder / "model.onnx", folder / "tokenizer.json"
-        for path in (model, tokenizer):
-            if not path.is_file():
-                raise ConfigError(f"the embedder {name} has no {path.name} in {folder}")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        data = model.read_bytes()
         self.name = name
-        self.sha256 = hashlib.sha256(data + tokenizer.read_bytes()).hexdigest()
+        self.sha256 = hashlib.sha256(model + tokenizer).hexdigest()
         self._session = onnxruntime.InferenceSession(
-            with_outputs(data, middle), options, providers=["CPUExecutionProvider"]
+            with_outputs(model, middle), options, providers=["CPUExecutionProvider"]
         )
-        self._tokenizer = Tokenizer.from_file(str(tokenizer))
+        self._tokenizer = Tokenizer.from_str(tokenizer.decode())
         self._tokenizer.enable_truncation(_MAX_TOKENS)
         self._tokenizer.no_padding()
         self._inputs = [found.name for found in self._session.get_inputs()]
@@ -113,7 +109,7 @@ def minilm() -> OnnxEmbedder:
         raise ConfigError(
             "the embedder minilm has no weights here: `smallfirst models pull minilm-l6-v2` fetches them"
         )
-    return OnnxEmbedder("minilm", _minilm_folder(), middle=_MINILM_MIDDLE)
+    return from_folder("minilm", _minilm_folder(), middle=_MINILM_MIDDLE)
 
 
 def has_minilm() -> bool:
@@ -125,6 +121,17 @@ def _minilm_folder() -> Path:
     return cache_dir() / "minilm-l6-v2"
 
 
-def from_folder(name: str, folder: Path) -> OnnxEmbedder:
+def from_folder(name: str, folder: Path, *, middle: tuple[str, ...] = ()) -> OnnxEmbedder:
     """Any encoder with `model.onnx` (tokens in, hidden states out) and `tokenizer.json`."""
-    return OnnxEmbedder(name, folder)
+    needs_onnxruntime(name)
+    model, tokenizer = folder / "model.onnx", folder / "tokenizer.json"
+    for path in (model, tokenizer):
+        if not path.is_file():
+            raise ConfigError(f"the embedder {name} has no {path.name} in {folder}")
+    return OnnxEmbedder(name, model.read_bytes(), tokenizer.read_bytes(), middle=middle)
+
+
+def needs_onnxruntime(name: str) -> None:
+    """Raises `ConfigError` where it is not installed."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise ConfigError(f"the embedder {name} needs an extra: pip install 'smallfirst[minilm]'")

@@ -2,6 +2,7 @@
 
     STATE/artifacts/<64 hex digits>.safetensors      the weights: this file's SHA-256 is its name (`artifact.py`)
     STATE/artifacts/<64 hex digits>.json             when, of which kind, for which task: not part of the name
+    STATE/artifacts/<64 hex digits>.rows             of an index, the examples that it names by their hashes (`examples.py`)
 
 Weights without their description are not listed: they come first, so that what is listed is whole.
 """
@@ -16,9 +17,11 @@ from typing import Any
 
 import msgspec
 
+from smallfirst.durable import write_whole
 from smallfirst.errors import ReleaseError
 
 _SUFFIX = ".safetensors"  # `artifact.SUFFIX`, which would bring numpy along to those who only look
+_ROWS = ".rows"  # `examples.ROWS`, for the same reason
 _NAME = re.compile(r"[0-9a-f]{64}")
 
 
@@ -43,13 +46,15 @@ class Artifacts:
     def __init__(self, state: Path) -> None:
         self.folder = state / "artifacts"
 
-    def save(self, data: bytes, described: Described) -> str:
-        """The hash that the weights are now found under. Each of the two files is written whole or not at all.
+    def save(self, data: bytes, described: Described, *, rows: bytes | None = None) -> str:
+        """The hash that the weights are now found under. Each of the files is written whole or not at all; `rows` are an index's.
 
         The same weights may be saved again: they are then described anew, and the newest of their task.
         """
         name = hashlib.sha256(data).hexdigest()
         self.folder.mkdir(parents=True, exist_ok=True)
+        if rows is not None:
+            write_whole(self.path(name).with_suffix(_ROWS), rows)
         self._write(self.path(name), data)
         self._write(self._description(name), msgspec.json.encode(described))
         return name

@@ -1,7 +1,7 @@
 """Whether a configuration that has the right shape also makes sense.
 
 The parts are one file each: `references.py` (names that must exist), `addresses.py` (providers, where the
-gateway listens), `tasks.py` (ladders and contracts), `heads.py` (label heads), `scorers.py`,
+gateway listens), `tasks.py` (ladders and contracts), `heads.py` (label heads), `adapters.py` (tuned models), `scorers.py`,
 `learning.py` (what may be learned from), `routing.py` (calls that name no task), `cache.py` (what may be given
 again), `sums.py` (prices and budgets).
 """
@@ -11,12 +11,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from smallfirst.config.adapters import check_adapters
 from smallfirst.config.addresses import check_addresses
 from smallfirst.config.cache import check_cache
 from smallfirst.config.finding import Finding, Surroundings
 from smallfirst.config.heads import check_heads
 from smallfirst.config.learning import check_learning
 from smallfirst.config.references import check_references
+from smallfirst.config.retrieval import check_retrieval
 from smallfirst.config.routing import check_routing
 from smallfirst.config.schema import Config
 from smallfirst.config.scorers import check_scorers
@@ -38,6 +40,8 @@ def check(config: Config, around: Surroundings | None = None) -> list[Finding]:
         *check_sums(config, around),
         *check_tasks(config),
         *check_heads(config),
+        *check_adapters(config),
+        *check_retrieval(config),
         *check_learning(config),
         *check_scorers(config),
         *check_routing(config),

@@ -30,6 +30,8 @@ _IDENTITY = {
     "provider",
     "id",
     "weights_sha256",
+    "adapter",
+    "form",
 }  # what a model *is*: policies hold it; "" is the whole table
 
 

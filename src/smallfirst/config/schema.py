@@ -131,6 +131,11 @@ class Model(Strict, frozen=True):
     prices: tuple[PriceOverride, ...] = ()
     concurrency: Annotated[int, Meta(ge=1)] | None = None  # at most this many at once; more climb at once
     show_model: bool = False  # true: the response's `model` is what answered, not what was asked
+    # LoRA weights over the base that `id` names: a task, whose newest adapter it is, or an adapter's hash (12 digits at least).
+    # An embedded model's, or a vLLM's
+    adapter: Name | None = None
+    # how the adapter is served; "auto": lora on the embedded server, peft on vLLM
+    form: Literal["auto", "lora", "q8_0", "f16", "q4_1", "peft"] = "auto"
 
 
 class Budget(Strict, frozen=True):
@@ -154,6 +159,17 @@ class Key(Strict, frozen=True):
     expires: Day | None = None
 
 
+class Retrieve(Strict, frozen=True):
+    """Examples that stand in the prompt: of the same tenant's training examples, those that are nearest to the question."""
+
+    k: Annotated[int, Meta(ge=1, le=limits.MAX_SHOTS)] = 8
+    # which index of `smallfirst train TASK --method retrieval`: the "newest" of the task, or a hash
+    index: str = "newest"
+    order: Literal["nearest-last", "nearest-first"] = "nearest-last"  # last: beside the question
+    # of all examples together; one that does not fit is left out, none is cut
+    max_chars: Annotated[int, Meta(ge=1, le=limits.MAX_SHOTS_CHARS)] = limits.SHOTS_CHARS
+
+
 class Rung(Strict, frozen=True):
     """One model of a task's ladder, and how it is asked."""
 
@@ -165,6 +181,7 @@ class Rung(Strict, frozen=True):
     timeout_s: Positive | None = None  # past this the call climbs
     # the share of calls, by hash of the call, that begin at this rung; the rest begin above
     sample: Share = 1.0
+    retrieve: Retrieve | None = None  # examples that it is shown with each call
 
 
 class TaskRouter(Strict, frozen=True):

@@ -143,8 +143,12 @@ class AsideCall:
         )
         # Its own retry budget: what nobody waits for takes none of what clients' calls may spend on trying again.
         self._answerer = Answerer(
-            catalogue=running.answerer.catalogue, transport=running.answerer.transport, prices=running.prices
+            catalogue=running.answerer.catalogue,
+            transport=running.answerer.transport,
+            prices=running.prices,
+            indexes=running.answerer.indexes,
         )
+        self._finder = self._answerer.finder(asked.tenant)
 
     @property
     def outside_bound(self) -> bool:
@@ -154,14 +158,20 @@ class AsideCall:
     async def ask_rung(self, rung: int) -> Said:
         """One rung alone, checked by the contract. Raises `LeftOut`."""
         ladder = self._side.policy.ladder
-        model = self._answerer.catalogue.get(ladder[rung].model)
-        if why_not(ladder[rung], model, self._asked.incoming, begun=True):
+        catalogue, incoming = self._answerer.catalogue, self._asked.incoming
+        if why_not(ladder[rung], catalogue.get(ladder[rung].model), incoming, begun=True):
+            raise LeftOut("not_ready")
+        looked = await self._finder.look(self._side.policy, incoming, catalogue, [rung])
+        if looked.none:
             raise LeftOut("not_ready")
         steps = tuple(
             Step(index, each.model, "" if index == rung else "one is asked alone")
             for index, each in enumerate(ladder)
         )
-        return await self._settled(self._answer(Decision(task=self._side.policy.task, steps=steps)), rung)
+        decision = Decision(task=self._side.policy.task, steps=steps, shots=looked.shots)
+        if decision.shows:
+            self._draft.decision |= {"shots": decision.record()["shots"]}
+        return await self._settled(self._answer(decision), rung)
 
     async def ask_policy(self) -> Said:
         """The whole policy: decided, climbed and checked as it would answer a client, but that it has no conversation to keep to.
@@ -182,7 +192,12 @@ class AsideCall:
                 timeout_s=policy.router.timeout_s,
             )
         decision = await decide(
-            policy, self._asked.incoming, self._answerer.catalogue, router=side.router, ask=ask
+            policy,
+            self._asked.incoming,
+            self._answerer.catalogue,
+            router=side.router,
+            ask=ask,
+            finder=self._finder,
         )
         self._draft.decision |= decision.record()
         self._draft.outside_bound = decision.outside_bound

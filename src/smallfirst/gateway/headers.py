@@ -18,7 +18,7 @@ TRAIN = b"x-smallfirst-train"  # 0: nothing may be trained on this call
 EXPLAIN = b"x-smallfirst-explain"
 _MAX_EXPLANATION_CHARS = 6000  # of the 8 KiB that clients and proxies let a header have
 _REASON_CHARS = (500, 80, 20)
-_TOLD = ("judgement", "place", "trusted", "channel", "lapsed", "cache")  # of the decision's record
+_TOLD = ("judgement", "place", "trusted", "unshown", "channel", "lapsed", "cache")  # of the decision's record
 _MISS, _BYPASS, _NO_AGE = (b"x-smallfirst-cache", b"miss"), (b"x-smallfirst-cache", b"bypass"), (b"age", b"0")
 
 

@@ -98,7 +98,7 @@ def _remember(call: CallInHand, incoming: Incoming, chosen: Chosen) -> None:
 
 
 def _decided(call: CallInHand, decision: Decision) -> None:
-    if len(decision.steps) > 1:
+    if len(decision.steps) > 1 or decision.shows:
         call.draft.decision |= decision.record()
 
 

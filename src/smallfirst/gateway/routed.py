@@ -27,8 +27,11 @@ async def place_and_decide(
 ) -> Decided:
     """The decision for a call of a task, its conversation's place kept. `account` pays where the router asks a model."""
     running, policy = call.running, chosen.policy
+    finder = running.answerer.finder(call.draft.tenant)
     if len(policy.ladder) < 2:
-        return Decided(await decide(policy, incoming, running.answerer.catalogue))
+        decision = await decide(policy, incoming, running.answerer.catalogue, finder=finder)
+        call.draft.outside_bound = decision.outside_bound
+        return Decided(decision)
     keys = _keys(call, chosen, incoming)
     router, options = chosen.router, policy.router
     may_be_unknown = options is None or running.watch.may_be_unknown(
@@ -42,6 +45,7 @@ async def place_and_decide(
         place=_place(call, chosen, incoming, keys),
         trusts_unknown=not may_be_unknown,
         ask=_asker(call, chosen, account),
+        finder=finder,
     )
     call.draft.outside_bound = decision.outside_bound or (options is not None and not options.bound.kept)
     return Decided(decision, keys)

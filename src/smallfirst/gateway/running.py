@@ -11,8 +11,9 @@ import msgspec
 
 from smallfirst.answering.climb import Answerer
 from smallfirst.answering.decide import Decision, Step
-from smallfirst.answering.opened import open_policy
+from smallfirst.answering.opened import open_examples, open_policy
 from smallfirst.classify.embedder import Embedder
+from smallfirst.classify.example_index import ExampleIndex
 from smallfirst.config.routing import auto_names, unclassified_model
 from smallfirst.config.schema import Budget, Config, Key
 from smallfirst.config.secrets import resolve
@@ -64,6 +65,7 @@ class Loaded(msgspec.Struct):
 
     routers: dict[str, Router] = {}
     intents: dict[str, IntentClassifier] = {}
+    examples: dict[str, ExampleIndex] = {}
 
 
 class Running:
@@ -86,16 +88,20 @@ class Running:
             config,
             shared.environ,
             before=before.answerer.catalogue if before else None,
-            embedded=shared.embedded.endpoints,
-            embedded_keys=shared.embedded.keys,
+            embedded=shared.embedded.reach,
             heads=shared.head_server,
         )
-        self.answerer = Answerer(catalogue=catalogue, transport=shared.transport, prices=self.prices)
+        self.loaded = Loaded()
+        self.answerer = Answerer(
+            catalogue=catalogue,
+            transport=shared.transport,
+            prices=self.prices,
+            indexes=self.loaded.examples,
+        )
         self._declared_keys = [_declared(name, key, config, shared) for name, key in config.keys.items()]
         self.identity = self._identify(shared.ledger.keys.load())
         self.conversations = shared.conversations
         self.watch = shared.watch
-        self.loaded = Loaded()
         self.live = Channel("live", served.live, self._open(served.live, before), config)
         self.canary = self._canary(before)
         self.shadow = self._shadow(before)
@@ -228,7 +234,8 @@ class Running:
         )
 
     def _open(self, serving: Serving, before: Running | None) -> Opened:
-        """The routers and the intent classifier that a release carries; those that were loaded already are kept. Its heads are loaded with them.
+        """The routers and the intent classifier that a release carries; those that were loaded already are kept. Its heads and its examples are
+        loaded with them.
 
         Raises `ReleaseError` where weights are missing or altered, `ConfigError` where an embedder is missing.
         """
@@ -244,6 +251,8 @@ class Running:
         for task, policy in serving.policies.items():
             had = known.routers.get(policy.router.weights_sha256) if policy.router is not None else None
             router = open_policy(policy, folder, shared.heads, embedders, known=had)
+            there = known.examples | self.loaded.examples
+            self.loaded.examples.update(open_examples(policy, folder, embedders, known=there))
             if router is not None:
                 routers[task] = self.loaded.routers[router.sha256] = router
         if serving.intents is None:

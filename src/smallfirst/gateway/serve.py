@@ -126,6 +126,7 @@ async def _run(
         (every_s, follow),
         (every_s, keep),
         (every_s, cache.follow),
+        (every_s, embedded.follow),
         (limits.CACHE_OUTCOMES_EVERY_S, desk.bad_hits.follow),
     )
     upkeep = Upkeep(desk, transport, also=also)
@@ -310,7 +311,7 @@ def _gauges(desk: Desk, shared: Shared) -> None:
     )
     metrics.endpoints = lambda: [
         *desk.running.answerer.catalogue.endpoints_by_url.values(),
-        *embedded.endpoints.values(),
+        *embedded.endpoints,
     ]
 
 

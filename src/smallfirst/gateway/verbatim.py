@@ -39,6 +39,8 @@ _NOT_PASSED = frozenset(
         "upgrade", "content-length", "content-encoding", "set-cookie", "server", "date", "age",
     }
 )  # fmt: skip
+# vLLM's: which adapters it has is not for its clients to change.
+_OPERATORS = ("load_lora_adapter", "unload_lora_adapter")
 _METHODS = frozenset({"GET", "POST", "DELETE", "PUT", "PATCH"})
 
 
@@ -63,6 +65,8 @@ def outgoing(client: Client, endpoint: Endpoint, own_headers: dict[str, str], bo
         )
     if scope["method"] not in _METHODS:
         raise UnknownRoute(f"{scope['method']} is not relayed")
+    if path.rstrip("/").endswith(_OPERATORS):
+        raise UnknownRoute(f"{path[:128]} is not relayed: `smallfirst adapters deploy` and `undeploy` ask it")
     raw_path = scope.get("raw_path", path.encode()).decode("ascii", "replace").split("?")[0]
     base = str(endpoint.base_url)
     if base.endswith("/v1") and raw_path.startswith("/v1/"):

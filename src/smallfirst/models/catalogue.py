@@ -8,12 +8,16 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+from smallfirst.config.adapters import form_of, targets_of
 from smallfirst.config.routing import auto_names
 from smallfirst.config.schema import NAME_PATTERN, Config, Provider
 from smallfirst.config.schema import Model as ModelConfig
 from smallfirst.config.secrets import resolve, resolve_headers
 from smallfirst.errors import ConfigError, UnknownModel
 from smallfirst.models import anthropic_http, openai_http
+from smallfirst.models.adapted import Adapted
+from smallfirst.models.adapters.adapter import is_served_name
+from smallfirst.models.embedded_reach import EmbeddedReach
 from smallfirst.models.endpoints import Endpoint, Endpoints
 from smallfirst.models.model import Model
 from smallfirst.models.transport import Transport
@@ -27,8 +31,8 @@ _MAX_UNDECLARED = 512  # names that a provider accepts by pattern, kept at once
 class Catalogue:
     """Models by name: the declared ones, and those that a provider accepts by pattern, made when first asked for.
 
-    Endpoints (their breakers, their load) survive a reload: `before` is the catalogue they come from. `embedded` gives the endpoint of each
-    embedded model's server, `embedded_keys` what opens it. `heads` reaches the label heads; without it they cannot be asked.
+    Endpoints (their breakers, their load) survive a reload: `before` is the catalogue they come from. `embedded` says how the embedded models'
+    servers are reached, and which adapters are served. `heads` reaches the label heads; without it they cannot be asked.
     """
 
     def __init__(
@@ -37,15 +41,13 @@ class Catalogue:
         environ: Mapping[str, str],
         *,
         before: Catalogue | None = None,
-        embedded: Mapping[str, Endpoint] | None = None,
-        embedded_keys: Mapping[str, str] | None = None,
+        embedded: EmbeddedReach | None = None,
         heads: Transport | None = None,
     ) -> None:
         self._config = config
         self._known = before.endpoints_by_url if before else {}
         self.endpoints_by_url: dict[str, Endpoint] = {}
-        self._embedded = embedded or {}
-        self._embedded_keys = embedded_keys or {}
+        self._embedded = embedded or EmbeddedReach()
         self._heads = heads
         self._headers = {
             name: _headers(name, provider, environ) for name, provider in config.providers.items()
@@ -86,6 +88,8 @@ class Catalogue:
 
     def _by_pattern(self, name: str) -> Model | None:
         for provider_name, provider in self._config.providers.items():
+            if provider.engine == "vllm" and is_served_name(name):
+                continue  # which adapter answers is a policy's to say, or a declared model's
             if any(fnmatch.fnmatchcase(name, pattern) for pattern in provider.accepts):
                 return self._model(name, ModelConfig(provider=provider_name))
         return None
@@ -93,7 +97,7 @@ class Catalogue:
     def _model(self, name: str, config: ModelConfig) -> Model:
         provider = self._config.providers[config.provider]
         if provider.kind == "embedded":
-            endpoint = self._embedded.get(name) or _absent()
+            endpoint = self._embedded.endpoints.get(name) or _absent()
             endpoints = Endpoints([endpoint])
         elif provider.kind == "head":
             endpoints = Endpoints([Endpoint(_IN_PROCESS, name="in process")])
@@ -102,8 +106,8 @@ class Catalogue:
         else:
             endpoints = self._shared[config.provider]
         headers = dict(self._headers[config.provider])
-        if name in self._embedded_keys:
-            headers |= openai_http.headers(self._embedded_keys[name])
+        if provider.kind == "embedded":
+            headers |= openai_http.headers(self._embedded.key)
         model = Model(
             name,
             config,
@@ -113,6 +117,14 @@ class Catalogue:
             headers=headers,
         )
         model.transport = self._heads if provider.kind == "head" else None
+        if config.adapter is not None:
+            model.adapter = Adapted(
+                config.adapter,
+                form=form_of(config, provider),
+                targets=targets_of(config, provider),
+                base=model.upstream_id,
+                reach=self._embedded,
+            )
         return model
 
     def _endpoints(self, urls: tuple[str, ...], provider: Provider) -> Endpoints:

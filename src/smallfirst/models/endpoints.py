@@ -110,8 +110,10 @@ class Endpoint:
 class Endpoints:
     """The endpoints of one model or provider."""
 
-    def __init__(self, endpoints: list[Endpoint]) -> None:
+    def __init__(self, endpoints: list[Endpoint], *, why_none: str = "") -> None:
+        """`why_none` says why there is none, where that is known."""
         self.all = endpoints
+        self._why_none = why_none
 
     def choose(self, *, besides: Endpoint | None = None) -> Endpoint:
         """The least loaded usable endpoint, another than `besides` where there is one.
@@ -125,7 +127,8 @@ class Endpoints:
         usable = [endpoint for endpoint in self.all if endpoint.usable]
         if not usable:
             raise UpstreamUnavailable(
-                "no endpoint can be asked now: not ready, or its circuit breaker is open after failures in a row",
+                self._why_none
+                or "no endpoint can be asked now: not ready, or its circuit breaker is open after failures in a row",
                 retry_after_s=limits.BREAKER_OPEN_S,
             )
         others = [endpoint for endpoint in usable if endpoint is not besides] or usable

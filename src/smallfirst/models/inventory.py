@@ -36,7 +36,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     provider: str
     kind: str
-    id: str  # as its provider is asked for it
+    id: str  # as its provider is asked for it; under an adapter, the base
+    adapter: str | None  # the task whose newest it is over that base, or its hash
     endpoints: tuple[str, ...]
     context_tokens: int | None
     tools: bool
@@ -114,6 +115,7 @@ def _row(name: str, config: Config, *, price: Price | None, up: dict[str, bool],
         provider=model.provider,
         kind=provider.kind,
         id=model.id or name,
+        adapter=model.adapter,
         endpoints=urls,
         context_tokens=model.context_tokens,
         tools=model.tools and provider.kind != "head",

@@ -21,7 +21,7 @@ import msgspec
 
 from smallfirst import limits
 from smallfirst.errors import StateError
-from smallfirst.models.llamacpp_child import QUIET_THREADS, Said, Settings, Start
+from smallfirst.models.llamacpp_child import FINISH, QUIET_THREADS, Said, Settings, Start
 
 _log = logging.getLogger(__name__)
 _SHOWN_LINES = 8
@@ -46,10 +46,16 @@ class EmbeddedServer:
     """
 
     def __init__(
-        self, settings: Settings, log: Path, *, on_ready: Callable[[str], None], on_gone: Callable[[], None]
+        self,
+        settings: Settings,
+        log: Path,
+        *,
+        on_ready: Callable[[str], None],
+        on_gone: Callable[[], None],
+        key: str | None = None,
     ) -> None:
         self.settings = settings
-        self.key = secrets.token_urlsafe(24)
+        self.key = key or secrets.token_urlsafe(24)
         self.state: State = "stopped"
         self.base_url: str | None = None
         self.error = ""  # why it is not ready
@@ -82,14 +88,30 @@ class EmbeddedServer:
             raise StateError(self.error or f"{self._name} is {self.state}")
         return self.base_url
 
+    async def finish(self, limit_s: float) -> None:
+        """Ends it when it has answered what it was asked, or at the limit; who asks it meanwhile is still answered."""
+        try:
+            await self._unwatched()
+            process = self._process
+            if process is not None and process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):
+                    process.stdin.write(FINISH)
+                    async with asyncio.timeout(limit_s):
+                        await process.wait()
+        finally:
+            await self.stop()  # also where nobody waits for it any more
+
     async def stop(self) -> None:
         """Ends it, and what it is generating."""
+        await self._unwatched()
+        await self._end()
+        await self._become("stopped")
+
+    async def _unwatched(self) -> None:
         watch, self._watch = self._watch, None
         if watch is not None:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
-        await self._end()
-        await self._become("stopped")
 
     async def _run(self) -> None:
         deaths = 0  # in a row

@@ -22,6 +22,7 @@ import msgspec
 
 from smallfirst import limits
 from smallfirst.models.llamacpp_front import Front, listening
+from smallfirst.models.llamacpp_served import Served
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _ERRORS_AND_WARNINGS = 2  # llama.cpp's log level: a line for every request would only fill the log
@@ -32,19 +33,28 @@ _LOG_LOOKED_AT_EVERY_S = 5.0
 # go on writing while one reads a long prompt.
 _BATCH_TOKENS = 64
 
+# What standard input says to a server that is to end once it has answered what it was asked.
+FINISH = b"finish\n"
+_FINISHED_AFTER_S = 1.0  # without a request: one may be on its way still
+_FINISHED_LOOKED_AT_EVERY_S = 0.05
+
 # To be set before the library is loaded: threads that wait must sleep. On a busy two-core machine two that
 # spin make a tenth of the tokens.
 QUIET_THREADS = {"GOMP_SPINCOUNT": "0", "OMP_WAIT_POLICY": "passive"}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the server is told. `context_tokens` are those of each slot."""
+    """What the server is told. `context_tokens` are those of each slot.
+
+    `name` is what the weights are asked for by; `adapters` are LoRA weights over them, each the name that it is asked for by and its GGUF file.
+    """
 
     weights: str
     name: str
     context_tokens: int = 2048
     slots: int = 2
     threads: int = 1
+    adapters: tuple[tuple[str, str], ...] = ()
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +78,8 @@ def main() -> None:
     start = msgspec.json.decode(sys.stdin.buffer.readline(), type=Start)
     said = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what the library prints must not be taken for what we say
-    _end_with(start.parent_pid)
+    wanted = threading.Event()  # that it ends when it has answered
+    _end_with(start.parent_pid, wanted)
     if hasattr(os, "nice"):
         os.nice(5)  # the gateway answers first
     key = secrets.token_urlsafe(24)
@@ -77,20 +88,34 @@ def main() -> None:
     except ImportError as error:
         _give_up(said, f"its engine cannot be loaded ({error}): pip install 'smallfirst[embedded]'")
     except RuntimeError:  # says only that it failed; the log says why
-        _give_up(said, f"llama.cpp cannot load {start.settings.weights}")
-    front = Front(engine.listening_address, engine_key=key, key=start.key, slots=start.settings.slots)
+        _give_up(said, f"llama.cpp cannot load {_files(start.settings)}")
+    asyncio.run(_serve(_front(engine, key, start), said, start.log, wanted))
+    os._exit(0)  # llama.cpp's threads have nothing left to say
 
-    async def serve() -> None:
-        async with listening(front) as url:
-            said.write(msgspec.json.encode(Said(listening=url)) + b"\n")
-            said.close()
-            while True:
-                keep_short(
-                    Path(start.log), limits.EMBEDDED_LOG_BYTES, kept_bytes=limits.EMBEDDED_LOG_KEPT_BYTES
-                )
-                await asyncio.sleep(_LOG_LOOKED_AT_EVERY_S)
 
-    asyncio.run(serve())
+def _front(engine: Any, key: str, start: Start) -> Front:
+    settings = start.settings
+    served = Served(settings.name, tuple(name for name, _ in settings.adapters))
+    return Front(engine.listening_address, engine_key=key, key=start.key, slots=settings.slots, served=served)
+
+
+async def _serve(front: Front, said: IO[bytes], log: str, wanted: threading.Event) -> None:
+    """Says where it listens, and returns when it is `wanted` that it ends and everything is answered."""
+    async with listening(front) as url:
+        said.write(msgspec.json.encode(Said(listening=url)) + b"\n")
+        said.close()
+        finishing = asyncio.create_task(_finish(front, wanted))
+        while not finishing.done():
+            keep_short(Path(log), limits.EMBEDDED_LOG_BYTES, kept_bytes=limits.EMBEDDED_LOG_KEPT_BYTES)
+            await asyncio.wait([finishing], timeout=_LOG_LOOKED_AT_EVERY_S)
+
+
+async def _finish(front: Front, wanted: threading.Event) -> None:
+    """Returns when it is wanted that the server ends, and nobody has asked anything for a moment."""
+    idle_s = 0.0
+    while idle_s < _FINISHED_AFTER_S:
+        await asyncio.sleep(_FINISHED_LOOKED_AT_EVERY_S)
+        idle_s = idle_s + _FINISHED_LOOKED_AT_EVERY_S if wanted.is_set() and front.idle else 0.0
 
 
 def _give_up(said: IO[bytes], why: str) -> NoReturn:
@@ -130,21 +155,33 @@ def _engine(settings: Settings, key: str) -> Any:
     params.ui = False
     params.offline = True
     params.verbosity = _ERRORS_AND_WARNINGS
+    if settings.adapters:
+        params.lora_adapters = [llama.CommonAdapterLoraInfo(path, 0.0) for _, path in settings.adapters]
+        params.lora_init_without_apply = True  # each request names its own
+        # llama.cpp finds an idle prompt by its tokens alone: what one adapter has read, another must not go on from.
+        params.cache_ram_mib = 0
+        params.cache_idle_slots = False
     return llama.Server(params)
 
 
-def _end_with(parent_pid: int) -> None:
+def _files(settings: Settings) -> str:
+    """What was to be loaded: the weights, and the adapters over them."""
+    adapters = "".join(f", or {path} over it" for _, path in settings.adapters)
+    return settings.weights + adapters
+
+
+def _end_with(parent_pid: int, finish: threading.Event) -> None:
     """Ends this process when its parent (on Linux: the thread that started it) ends, or the pipe closes."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if hasattr(os, "getppid") and os.getppid() != parent_pid:
         os._exit(0)  # it ended before we asked to be told
-    threading.Thread(target=_wait_for_end, name="parent", daemon=True).start()
+    threading.Thread(target=_wait_for_end, args=(finish,), name="parent", daemon=True).start()
 
 
-def _wait_for_end() -> None:
-    while os.read(0, 4096):
-        pass
+def _wait_for_end(finish: threading.Event) -> None:
+    while os.read(0, 4096):  # it says one thing only
+        finish.set()
     os._exit(0)  # an answer under way is of no use to anybody
 
 

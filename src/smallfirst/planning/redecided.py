@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from smallfirst.answering.decide import decide
+from smallfirst.answering.shots import Finder
+from smallfirst.classify.example_index import ExampleIndex
 from smallfirst.errors import BadRequest
 from smallfirst.ledger.records import REDACTED, Call
 from smallfirst.models import Catalogue
@@ -24,10 +26,11 @@ Cost = Callable[[str, str, int], int | None]
 
 
 class Way(msgspec.Struct, frozen=True):
-    """How one release decides: its policies and routers by task."""
+    """How one release decides: its policies and routers by task, and the examples that its rungs show, by hash."""
 
     policies: Mapping[str, Policy]
     routers: Mapping[str, Router]
+    indexes: Mapping[str, ExampleIndex] = {}
 
 
 class Example(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +83,7 @@ async def redecided(
             left_out[why] += 1
             continue
         calls += 1
-        one, other = [await _asked(task, incoming, way, catalogue) for way in (before, after)]
+        one, other = [await _asked(call, task, incoming, way, catalogue) for way in (before, after)]
         costs = [cost(task, asked[0], len(incoming.data)) for asked in (one, other)]
         if costs[0] is not None and costs[1] is not None:
             priced, before_nusd, after_nusd = priced + 1, before_nusd + costs[0], after_nusd + costs[1]
@@ -107,10 +110,13 @@ def _unfit(task: str, way: Way) -> str:
     return "its router asks a model" if router is not None and router.asks else ""
 
 
-async def _asked(task: str, incoming: Incoming, way: Way, catalogue: Catalogue) -> tuple[str, ...]:
+async def _asked(
+    call: Call, task: str, incoming: Incoming, way: Way, catalogue: Catalogue
+) -> tuple[str, ...]:
     """The models that the call would be put to, in order."""
     policy = way.policies[task]
-    decision = await decide(policy, incoming, catalogue, router=way.routers.get(task))
+    finder = Finder(way.indexes, call.tenant)
+    decision = await decide(policy, incoming, catalogue, router=way.routers.get(task), finder=finder)
     return tuple(policy.ladder[rung].model for rung in decision.asked)
 
 

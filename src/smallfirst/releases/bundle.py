@@ -1,7 +1,7 @@
 """A release: an immutable folder of policies, named by the hash of what is in it.
 
     STATE/releases/<64 hex digits>/release.json      the policies: this file's SHA-256 is the name
-    STATE/releases/<64 hex digits>/weights/          routers and heads, each named by its own hash, which the policies name
+    STATE/releases/<64 hex digits>/weights/          routers, heads and indexes, each named by its own hash, which the policies name
     STATE/releases/<64 hex digits>/built.json        when, by whom, with what: not part of the name
 
 One flipped byte in `release.json` or in the weights and the release is refused.
@@ -21,6 +21,7 @@ import msgspec
 import smallfirst
 from smallfirst.classify import artifact
 from smallfirst.classify.artifact import SUFFIX
+from smallfirst.classify.examples import KIND, ROWS, read_rows, rows_path
 from smallfirst.classify.store import Artifacts
 from smallfirst.config.finding import nearest_or_all
 from smallfirst.config.schema import Config
@@ -112,6 +113,13 @@ def baseline(config: Config) -> Release:
     return Release(policies={name: baseline_policy(name, config) for name in sorted(config.tasks)})
 
 
+def _check(path: Path) -> None:
+    """Raises `ReleaseError` where weights, or the examples of an index, are missing or altered."""
+    found = artifact.read(path)
+    if found.kind == KIND:
+        read_rows(path, found)
+
+
 class Releases:
     """The releases of one state directory."""
 
@@ -131,7 +139,7 @@ class Releases:
             return name, False
         if artifacts is not None:
             for sha256 in release.weights:
-                artifact.read(artifacts.path(sha256))
+                _check(artifacts.path(sha256))
         partial = self.folder / f".{name}.{os.getpid()}"
         shutil.rmtree(partial, ignore_errors=True)  # of a process that died, and had this number
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -157,7 +165,10 @@ class Releases:
         if artifacts is not None:
             (folder / WEIGHTS).mkdir(mode=0o700)
             for sha256 in release.weights:
-                write_whole(folder / WEIGHTS / f"{sha256}{SUFFIX}", artifacts.path(sha256).read_bytes())
+                source = artifacts.path(sha256)
+                write_whole(folder / WEIGHTS / f"{sha256}{SUFFIX}", source.read_bytes())
+                if rows_path(source).exists():
+                    write_whole(folder / WEIGHTS / f"{sha256}{ROWS}", rows_path(source).read_bytes())
 
     def find(self, prefix: str) -> str:
         """The one release whose id begins with `prefix`."""

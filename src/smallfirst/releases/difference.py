@@ -21,6 +21,7 @@ _RUNG_WORDS = {
     "timeout_s": "time-out in seconds",
     "sample": "share of calls that may begin here",
     "head": "a label head",
+    "retrieve": "examples that it is shown",
 }
 _ROUTER_WORDS = {
     "weights_sha256": "weights",
@@ -98,6 +99,8 @@ def _changed(task: str, one: Policy, other: Policy) -> TaskDifference:
         before = rungs.get(rung.model)
         if before is not None:
             changes += _fields(f"rung {rung.model}", before, rung, _RUNG_WORDS)
+            adapters = [str(one.adapter) if one.adapter is not None else None for one in (before, rung)]
+            changes += _values(f"rung {rung.model}, adapter", *adapters)
             _prompt(prompts, rung.model, before.instructions, rung.instructions)
     changes += _router(one.router, other.router)
     changes += _values("cache", one.cache, other.cache)

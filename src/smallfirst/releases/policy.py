@@ -7,15 +7,18 @@ edited so that a name means something else, the policy no longer fits it and is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import msgspec
 
 from smallfirst import limits
-from smallfirst.config.schema import Config, Rung, Scorer, TaskCache, TaskRouter
+from smallfirst.config.schema import Config, Model, Rung, Scorer, TaskCache, TaskRouter
 from smallfirst.contracts import Contract, JsonContract, LabelContract, TextContract
 from smallfirst.errors import ReleaseError
+from smallfirst.releases.adapters import AdapterPolicy, adapter_misfit, misplaced
 from smallfirst.releases.learned import NOTHING_LEARNED, Learned
+from smallfirst.releases.retrieval import RetrievePolicy, retrieve_policy
 from smallfirst.routing.fitted import LEARNED, Asked, Bound, Fitted
 from smallfirst.routing.thresholds import Thresholds
 
@@ -34,6 +37,8 @@ class RungPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     timeout_s: float | None = None
     sample: float = 1.0
     head: bool = False  # a label head, which the release carries
+    adapter: AdapterPolicy | None = None  # LoRA weights over the model
+    retrieve: RetrievePolicy | None = None
 
 
 class RouterPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,8 +82,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def weights(self) -> tuple[str, ...]:
-        """The hashes of all weights that a release must carry for this policy: its router's and its heads'."""
+        """The hashes of all weights that a release must carry for this policy: its router's, its heads' and its indexes of examples."""
         found = [rung.weights_sha256 for rung in self.ladder if rung.head and rung.weights_sha256]
+        found += dict.fromkeys(rung.retrieve.sha256 for rung in self.ladder if rung.retrieve is not None)
         return (*found, self.router.weights_sha256) if self.router else tuple(found)
 
     @property
@@ -166,9 +172,20 @@ def named_scorer(scorer: Scorer, contract: Contract) -> Scorer:
     return msgspec.structs.replace(scorer, kind=kind)
 
 
-def asked_as(provider: str, upstream_id: str) -> str:
+def asked_as(provider: str, upstream_id: str, adapter: AdapterPolicy | None = None) -> str:
     """What a model is, whatever a configuration calls it."""
-    return f"{provider}/{upstream_id}"
+    return f"{provider}/{upstream_id}" + (f" with {adapter}" if adapter is not None else "")
+
+
+def rungs_asked_as(task: str, config: Config, learned: Learned) -> dict[str, str]:
+    """What each model of a task's ladder is, by its configured name. Raises `ReleaseError` where an adapter is not deployed."""
+    found = {}
+    for rung in config.tasks[task].ladder:
+        told = Rung(model=rung) if isinstance(rung, str) else rung
+        model = config.models[told.model]
+        adapter = learned.adapter(task, told, config) if model.adapter else None
+        found[told.model] = asked_as(model.provider, model.id or told.model, adapter)
+    return found
 
 
 def _check_ladder(policy: Policy, fitted: Fitted) -> None:
@@ -179,10 +196,11 @@ def _check_ladder(policy: Policy, fitted: Fitted) -> None:
             f'{", ".join(now)}; `smallfirst router fit --task {policy.task}` fits another, tasks.{policy.task}.router.fit = "none" does without'
         )
     for rung, was in zip(policy.ladder, fitted.asked_as, strict=False):
-        if was and was != asked_as(rung.provider, rung.upstream_id):
+        now_is = asked_as(rung.provider, rung.upstream_id, rung.adapter)
+        if was and was != now_is:
             raise ReleaseError(
                 f"tasks.{policy.task}: its router {fitted.sha256[:12]} was fitted to outcomes of {was}, and {rung.model!r} is now "
-                f"{asked_as(rung.provider, rung.upstream_id)}; `smallfirst router fit --task {policy.task}` fits another"
+                f"{now_is}; `smallfirst router fit --task {policy.task}` fits another"
             )
     if (fitted.verify or any(fitted.thresholds.accept)) and not policy.router_verifies:
         raise ReleaseError(
@@ -207,6 +225,8 @@ def _asked_changed(asked: Asked | None, config: Config) -> str:
     model = config.models.get(asked.model)
     if model is None:
         return f"model {asked.model!r}, which is not configured any more"
+    if model.adapter is not None:
+        return f"model {asked.model!r}, which has an adapter: a router asks models as they are"
     if (model.provider, model.id or asked.model, model.weights_sha256) == (
         asked.provider,
         asked.upstream_id,
@@ -224,7 +244,7 @@ def baseline_policy(name: str, config: Config) -> Policy:
     return Policy(
         task=name,
         contract=TextContract(),
-        ladder=(_rung(name, config.frontier or task.ladder[-1], config, NOTHING_LEARNED, {}),),
+        ladder=(_rung(name, _plain(config.frontier or task.ladder[-1]), config, NOTHING_LEARNED, {}),),
         instructions=task.instructions,
         margin=task.margin,
         latency_ms=task.latency_ms,
@@ -249,9 +269,46 @@ def misfits(policy: Policy, config: Config) -> list[str]:
             found.append(
                 f"task {policy.task!r}: {rung.model!r} was {was} when the release was built, now it is {is_now[0]}/{is_now[1]}"
             )
+        elif changed := adapter_misfit(rung.model, rung.adapter, config):
+            found.append(f"task {policy.task!r}: {rung.model!r} {changed}")
     if policy.router is not None and (changed := _asked_changed(policy.router.asked, config)):
         found.append(f"task {policy.task!r}: its router asks {changed}")
     return found
+
+
+def undeployed(policies: Iterable[Policy], config: Config, state: Path) -> list[str]:
+    """Which adapters that these policies pin are not served where their models are asked; empty if all are."""
+    pinned = [
+        (policy.task, rung.model, rung.adapter)
+        for policy in policies
+        for rung in policy.ladder
+        if rung.adapter is not None
+    ]
+    return misplaced(pinned, config, state)
+
+
+def _plain(rung: str | Rung) -> str | Rung:
+    """The rung as it was before anything was learned: without examples."""
+    return rung if isinstance(rung, str) else msgspec.structs.replace(rung, retrieve=None)
+
+
+def _retrieve(task: str, rung: Rung, config: Config, learned: Learned) -> RetrievePolicy | None:
+    if rung.retrieve is None:
+        return None
+    return retrieve_policy(
+        f"tasks.{task}.ladder.{rung.model}.retrieve",
+        rung.retrieve,
+        config.models[rung.model],
+        found=learned.examples(task, rung.retrieve.index),
+        contract_sha256=hashlib.sha256(canonical(config.tasks[task].contract)).hexdigest(),
+    )
+
+
+def _temperature(rung: Rung, model: Model, contract: Contract) -> float | None:
+    """An adapter was trained, measured and probed for its likeliest answer: where one answer is right, it is asked for that."""
+    if rung.temperature is None and model.adapter and not isinstance(contract, TextContract):
+        return 0.0
+    return rung.temperature
 
 
 def _rung(
@@ -273,8 +330,10 @@ def _rung(
         instructions=rung.instructions,
         constrained=rung.constrained,
         max_tokens=rung.max_tokens,
-        temperature=rung.temperature,
+        temperature=_temperature(rung, model, config.tasks[task].contract),
         timeout_s=rung.timeout_s,
         sample=rung.sample,
         head=head,
+        retrieve=_retrieve(task, rung, config, learned),
+        adapter=learned.adapter(task, rung, config) if model.adapter else None,
     )

@@ -13,7 +13,7 @@ from smallfirst.config.schema import Config
 from smallfirst.errors import ReleaseError
 from smallfirst.releases.bundle import BASELINE, WEIGHTS, Release, Releases, baseline
 from smallfirst.releases.channels import Live
-from smallfirst.releases.policy import Policy, misfits
+from smallfirst.releases.policy import Policy, misfits, undeployed
 from smallfirst.releases.proof import Proof, Prover
 
 
@@ -56,6 +56,7 @@ def load_serving(
     name = releases.find(live.release)
     release = releases.load(name)
     wrong = [line for policy in release.policies.values() for line in misfits(policy, config)]
+    wrong += undeployed(release.policies.values(), config, state)
     if wrong:
         raise ReleaseError(f"release {name[:12]} does not fit the configuration:\n  " + "\n  ".join(wrong))
     proof = None

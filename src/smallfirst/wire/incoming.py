@@ -6,6 +6,8 @@ or not. Across dialects the request goes through `chat.Request`.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -44,6 +46,9 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool | None = None
     include_usage: bool = False  # ask for the usage chunk, whether or not the client did
     instructions: str | None = None  # replaces the system prompt
+    shots: tuple[
+        tuple[str, str], ...
+    ] = ()  # what users said and what was right: turns before the first of the conversation
     max_tokens: int | None = None
     temperature: float | None = None
     fields: dict[str, Any] = {}  # set besides, in the target's dialect
@@ -137,6 +142,8 @@ class Incoming:
             fields.pop("stream_options", None)
         if changes.instructions is not None:
             self._instruct(fields, changes.instructions)
+        if changes.shots:
+            _show(fields, changes.shots)
         if changes.max_tokens is not None and self.body.max_output_tokens is None:
             fields["max_tokens"] = _raw(changes.max_tokens)
         if changes.temperature is not None:
@@ -158,6 +165,7 @@ class Incoming:
             )
             and not changes.owned_engine
             and changes.instructions is None
+            and not changes.shots
             and (changes.max_tokens is None or self.body.max_output_tokens is not None)
             and changes.temperature is None
             and not changes.fields
@@ -194,6 +202,8 @@ class Incoming:
             mark = last.cache if isinstance(last, chat.Text) else None
             system = chat.Message("system", (chat.Text(changes.instructions, mark),))
             messages = (system, *(message for message in messages if message.role not in _SYSTEM_ROLES))
+        if changes.shots:
+            messages = _shown(messages, changes.shots)
         request = msgspec.structs.replace(
             request,
             model=changes.model,
@@ -212,6 +222,34 @@ class Incoming:
                 if name in _OWNED_ENGINE_FIELDS or name in changes.fields
             }
         return msgspec.json.encode(body)
+
+
+def _show(fields: raw.Fields, shots: Sequence[tuple[str, str]]) -> None:
+    """Puts examples after the system prompt and before the conversation. The same in both dialects."""
+    data = bytes(fields["messages"])
+    messages: list[Any] = msgspec.json.decode(data, type=list[msgspec.Raw])
+    begin = _begin(message.role for message in msgspec.json.decode(data, type=list[_Role]))
+    told = [
+        {"role": role, "content": text}
+        for shot in shots
+        for role, text in zip(("user", "assistant"), shot, strict=True)
+    ]
+    fields["messages"] = _raw([*messages[:begin], *told, *messages[begin:]])
+
+
+def _shown(messages: Sequence[chat.Message], shots: Sequence[tuple[str, str]]) -> tuple[chat.Message, ...]:
+    """The same without a dialect."""
+    begin = _begin(message.role for message in messages)
+    told: list[chat.Message] = []
+    for said, right in shots:
+        told.append(chat.Message("user", (chat.Text(said),)))
+        told.append(chat.Message("assistant", (chat.Text(right),)))
+    return (*messages[:begin], *told, *messages[begin:])
+
+
+def _begin(roles: Iterable[str]) -> int:
+    """Where the conversation begins: after the system prompt that stands before it."""
+    return sum(1 for _ in itertools.takewhile(lambda role: role in _SYSTEM_ROLES, roles))
 
 
 def _raw(value: object) -> msgspec.Raw:

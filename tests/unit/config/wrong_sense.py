@@ -17,6 +17,8 @@ LABELS = "[tasks.t]\nladder = ['m']\ncontract = {{type = 'label', labels = {}}}"
 SCHEMA = "[tasks.t]\nladder = ['m']\ncontract = {{type = 'json', schema = {}}}"
 PRICE = "[[models.m.prices]]\nsince = 2026-01-01\noutput = 1\n"
 HEAD = "[providers.h]\nkind = 'head'\n[models.x]\nprovider = 'h'\n"
+TUNED = "[providers.e]\nkind = 'embedded'\n[models.x]\nprovider = 'e'\n"
+VLLM = "[providers.v]\nbase_url = 'http://127.0.0.1:1/v1'\nengine = 'vllm'\n[models.x]\nprovider = 'v'\n"
 EXACT = "[tasks.t]\nladder = ['m']\n[tasks.t.cache]\nexact = true\n"
 SEMANTIC = EXACT + "[tasks.t.cache.semantic]\n{}"
 MAY_BE_IGNORED = (
@@ -588,5 +590,56 @@ FINDINGS = [
     (
         EXACT + "[storage]\nbodies_days = 0",
         "warning storage.bodies_days: with 0 no text may be kept, and so no answer is cached",
+    ),
+    # adapters
+    (TUNED + "adapter = 't'\nid = 'base'\n[tasks.t]\nladder = ['x', 'm']", ""),
+    (TUNED + "adapter = 'abcdef012345'\nid = 'base'\nform = 'q8_0'", ""),
+    (
+        "[models.x]\nprovider = 'p'\nadapter = 'abcdef012345'",
+        'error models.x.adapter: provider "p" serves no adapters; embedded models and engine = "vllm" can have one',
+    ),
+    (TUNED + "form = 'lora'", "error models.x.form: says how an adapter is served, and `adapter` names none"),
+    (
+        TUNED + "adapter = 'abcdef012345'",
+        "error models.x.id: is the base that the adapter is over, and must be named",
+    ),
+    (
+        TUNED + "adapter = 'abcdef012345'\nid = 'base'\nform = 'peft'",
+        "error models.x.form: the embedded server serves lora, q8_0, f16, q4_1; peft is vLLM's",
+    ),
+    (
+        VLLM + "adapter = 'abcdef012345'\nid = 'base'\nform = 'lora'",
+        'error models.x.form: vLLM serves an adapter as PEFT wrote it: leave `form` out, or "peft"; lora is for the embedded server',
+    ),
+    (
+        VLLM + "adapter = 'abcdef012345'\nid = 'base'\nweights_sha256 = 'aa'",
+        "error models.x.weights_sha256: pins weights of this machine; an adapter's hash is pinned by each release",
+    ),
+    (
+        TUNED + "adapter = 'abcdef012345'\nid = 'base'\nform = 'q4_1'",
+        "warning models.x.form: a merge that is written back with 4 bits can lose what was tuned; lora and q8_0 keep it",
+    ),
+    (
+        TUNED + "adapter = 'tt'\nid = 'base'",
+        'warning models.x.adapter: "tt" is no task of this file and no adapter\'s hash (12 hex digits at least)',
+    ),
+    (
+        VLLM + "adapter = 't'\nid = 'base'\n[tasks.t]\nladder = ['m', 'x']",
+        'error tasks.t.ladder[1]: "x" has an adapter, and is compared with the last rung, the frontier model: add one, or set `frontier`',
+    ),
+    # examples that a rung shows
+    ("[tasks.t]\nladder = [{model = 'n', retrieve = {k = 4, index = 'abcdef012345'}}, 'm']", ""),
+    (
+        "[tasks.t]\nladder = [{model = 'n', retrieve = {index = 'latest'}}, 'm']",
+        'error tasks.t.ladder[0].retrieve.index: expected "newest" or the hash of an index (12 hex digits at least), not "latest"',
+    ),
+    (
+        HEAD
+        + "id = '0123456789ab'\n[tasks.t]\nladder = [{model = 'x', retrieve = {}}, 'm']\ncontract = {type = 'label', labels = ['a', 'b']}",
+        'error tasks.t.ladder[0].retrieve: "x" is a label head, which reads the question alone; leave `retrieve` out',
+    ),
+    (
+        TUNED + "adapter = 't'\nid = 'base'\n[tasks.t]\nladder = [{model = 'x', retrieve = {}}, 'm']",
+        'error tasks.t.ladder[0].retrieve: "x" has an adapter, which was tuned without examples in the prompt; leave `retrieve` or `adapter` out',
     ),
 ]

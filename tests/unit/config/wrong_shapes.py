@@ -42,6 +42,17 @@ WRONG = [
     ),
     ("[aliases]\n'-x' = 'm'", f"aliases.-x: expected {NAME}"),
     ("[keys.'']\nsecret = 'env:A'", f'keys."": expected {NAME}'),
+    (
+        "[tasks.t]\nladder = [{model = 'm', retrieve = {k = 0}}]",
+        "tasks.t.ladder[0].retrieve.k: expected a whole number in [1, 64], got 0",
+    ),
+    (
+        "[tasks.t]\nladder = [{model = 'm', retrieve = {k = 65, order = 'random'}}]",
+        (
+            "tasks.t.ladder[0].retrieve.k: expected a whole number in [1, 64], got 65\n"
+            'tasks.t.ladder[0].retrieve.order: expected one of "nearest-first", "nearest-last", got "random"'
+        ),
+    ),
     # missing
     ("[models.m]\nid = 'x'", MODEL),
     ("[tasks.t]", "tasks.t.ladder: missing: expected a list of texts or tables"),

@@ -238,6 +238,13 @@ async def test_it_is_waited_for_no_longer_than_configured(server: HeadServer, he
 # The same as a model of a configuration.
 
 
+class Pins(msgspec.Struct, frozen=True):
+    """What a policy's rung pins."""
+
+    weights_sha256: str | None = None
+    adapter: None = None
+
+
 def model_of(**fields: Any) -> Any:
     config = Config(
         providers={"heads": Provider(kind="head", engine="vllm")},
@@ -255,10 +262,10 @@ def test_a_head_is_a_model_that_is_always_ready_and_has_no_tools() -> None:
 
 
 def test_it_is_asked_for_by_the_hash_that_a_policy_or_the_configuration_pins() -> None:
-    assert model_of()[0].asked_as(None) == "small"
-    assert model_of(id="triage")[0].asked_as(None) == "triage"
-    assert model_of(id="triage", weights_sha256="a" * 64)[0].asked_as(None) == "a" * 64
-    assert model_of(id="triage", weights_sha256="a" * 64)[0].asked_as("b" * 64) == "b" * 64
+    assert model_of()[0].asked_as(Pins()) == "small"
+    assert model_of(id="triage")[0].asked_as(Pins()) == "triage"
+    assert model_of(id="triage", weights_sha256="a" * 64)[0].asked_as(Pins()) == "a" * 64
+    assert model_of(id="triage", weights_sha256="a" * 64)[0].asked_as(Pins("b" * 64)) == "b" * 64
 
 
 def test_only_conversations_can_be_labelled() -> None:

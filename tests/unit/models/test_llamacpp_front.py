@@ -14,6 +14,7 @@ from aiohttp import web
 
 from smallfirst import limits
 from smallfirst.models.llamacpp_front import Front, listening
+from smallfirst.models.llamacpp_served import Served
 
 KEY, ENGINE_KEY = "front-key", "engine-key"
 CHUNK = {"id": "c", "created": 1, "model": "m", "object": "chat.completion.chunk"}
@@ -85,19 +86,23 @@ async def engine() -> Engine:
 
 
 @pytest.fixture
-async def url(engine: Engine) -> AsyncIterator[str]:
+async def engine_url(engine: Engine) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_post("/{path:.*}", engine.answer)
     app.router.add_get("/health", engine.look)
-    app.router.add_get("/v1/models", engine.look)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    address = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with listening(Front(address, engine_key=ENGINE_KEY, key=KEY, slots=1)) as front:
-        yield front
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()
+
+
+@pytest.fixture
+async def url(engine_url: str) -> AsyncIterator[str]:
+    front = Front(engine_url, engine_key=ENGINE_KEY, key=KEY, slots=1, served=Served("m"))
+    async with listening(front) as address:
+        yield address
 
 
 @pytest.fixture
@@ -192,18 +197,38 @@ async def test_a_stream_that_is_cut_ends_as_a_cut(
         await ask(client, url, stream=True)
 
 
+LORA = b'{"messages":[],"lora":[{"id":0,"scale":1.0}]'
+
+
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"[]", b'{"stream": "yes"}', b"\xff", b"[" * 100_000],
-    ids=["cut", "array", "text", "binary", "deep"],
+    [
+        b"{",
+        b"[]",
+        b"\xff",
+        b"[" * 100_000,
+        b"\xef\xbb\xbf" + LORA + b"}",
+        LORA + b"}\0",
+        LORA + b',"deep":' + b"[" * 3000 + b"]" * 3000 + b"}",
+    ],
+    ids=["cut", "array", "binary", "deep", "byte order", "zero", "deep request"],
 )
-async def test_what_is_no_request_is_for_the_engine_to_refuse(
+async def test_what_is_no_request_is_not_passed(
     engine: Engine, url: str, client: aiohttp.ClientSession, body: bytes
 ) -> None:
-    engine.refusal = (400, b"{}")
+    """llama.cpp would read the last three, and with them a client's own `lora` and `model`."""
     async with client.post(f"{url}/v1/chat/completions", data=body) as response:
         assert response.status == 400
-    assert engine.bodies == [body]
+        assert (await response.json())["error"]["message"] == "the body is no JSON object"
+    assert engine.bodies == []
+
+
+async def test_a_stream_that_is_neither_is_for_the_engine_to_refuse(
+    engine: Engine, url: str, client: aiohttp.ClientSession
+) -> None:
+    engine.refusal = (400, b"{}")
+    assert (await ask(client, url, stream="yes"))[0] == 400
+    assert engine.asked[0]["stream"] == "yes"
 
 
 @pytest.mark.parametrize("told", [None, "Bearer wrong", f"Basic {KEY}", f"Bearer {KEY}x", "Bearer ключ"])
@@ -268,7 +293,7 @@ async def test_a_body_that_is_too_large_is_refused(
     engine: Engine, url: str, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "MAX_BODY_BYTES", 1000)
-    front = Front("http://127.0.0.1:9", engine_key=ENGINE_KEY, key=KEY, slots=1)
+    front = Front("http://127.0.0.1:9", engine_key=ENGINE_KEY, key=KEY, slots=1, served=Served("m"))
     async with listening(front) as address:
         status, body = await ask(client, address, padding="x" * 2000)
     assert status == 413
@@ -278,6 +303,91 @@ async def test_a_body_that_is_too_large_is_refused(
 async def test_an_engine_that_is_not_there_is_an_error_not_a_hang(client: aiohttp.ClientSession) -> None:
     with contextlib.closing(await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)) as server:
         port = server.sockets[0].getsockname()[1]
-    async with listening(Front(f"http://127.0.0.1:{port}", engine_key="", key=KEY, slots=1)) as address:
+    async with listening(
+        Front(f"http://127.0.0.1:{port}", engine_key="", key=KEY, slots=1, served=Served("m"))
+    ) as address:
         status, _ = await ask(client, address)
     assert status == 502
+
+
+# Adapters: a model's name becomes llama.cpp's own field.
+
+TWO = Served("m", ("triage@aaaaaaaaaaaa", "extract@bbbbbbbbbbbb"))
+
+
+@pytest.fixture
+async def tuned(engine: Engine, engine_url: str) -> AsyncIterator[str]:
+    async with listening(Front(engine_url, engine_key=ENGINE_KEY, key=KEY, slots=1, served=TWO)) as front:
+        yield front
+
+
+@pytest.mark.parametrize(
+    ("model", "scales"),
+    [("m", [0.0, 0.0]), ("triage@aaaaaaaaaaaa", [1.0, 0.0]), ("extract@bbbbbbbbbbbb", [0.0, 1.0])],
+)
+async def test_a_name_turns_its_adapter_on_and_all_others_off(
+    engine: Engine, tuned: str, client: aiohttp.ClientSession, model: str, scales: list[float]
+) -> None:
+    status, _ = await ask(client, tuned, model=model, lora=[{"id": 1, "scale": 7.0}])
+    assert status == 200
+    assert engine.asked[0]["lora"] == [{"id": at, "scale": scale} for at, scale in enumerate(scales)]
+    assert engine.asked[0]["model"] == model
+
+
+async def test_no_client_sets_what_is_applied(
+    engine: Engine, url: str, client: aiohttp.ClientSession
+) -> None:
+    for stream in (False, True, "neither"):
+        await ask(client, url, lora=[{"id": 0, "scale": 1.0}], stream=stream)
+    assert len(engine.asked) == 3
+    assert not any("lora" in body for body in engine.asked)
+
+
+@pytest.mark.parametrize("model", ["triage@cccccccccccc", "triage", "", None, 1, ["m"]])
+async def test_an_unknown_name_is_never_answered_by_the_bare_base(
+    engine: Engine, tuned: str, client: aiohttp.ClientSession, model: Any
+) -> None:
+    status, body = await ask(client, tuned, model=model)
+    assert status == 404
+    assert f"The model `{model}` does not exist." in body.decode()
+    assert engine.bodies == []
+
+
+async def test_who_names_no_model_asks_the_base(
+    engine: Engine, tuned: str, client: aiohttp.ClientSession
+) -> None:
+    async with client.post(f"{tuned}/v1/chat/completions", json={"messages": []}) as response:
+        assert response.status == 200
+    assert [each["scale"] for each in engine.asked[0]["lora"]] == [0.0, 0.0]
+
+
+async def test_the_list_of_models_says_what_is_over_what(tuned: str, client: aiohttp.ClientSession) -> None:
+    async with client.get(f"{tuned}/v1/models") as response:
+        rows = (await response.json())["data"]
+    assert [(row["id"], row["parent"]) for row in rows] == [
+        ("m", None),
+        ("triage@aaaaaaaaaaaa", "m"),
+        ("extract@bbbbbbbbbbbb", "m"),
+    ]
+
+
+@pytest.mark.parametrize("path", ["/apply-template", "/tokenize"])
+async def test_how_a_request_is_rendered_can_be_asked(
+    engine: Engine, url: str, client: aiohttp.ClientSession, path: str
+) -> None:
+    engine.refusal = (200, b'{"tokens": [1]}')
+    async with client.post(url + path, json={"content": "Hi"}) as response:
+        assert await response.json() == {"tokens": [1]}
+    assert engine.keys == [f"Bearer {ENGINE_KEY}"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_the_answer_says_who_gave_it(
+    engine: Engine, tuned: str, client: aiohttp.ClientSession, stream: bool
+) -> None:
+    said = event({"content": '"model":"m" is what I am'})
+    told = [said if b"about" in each else each for each in ANSWER]
+    engine.events = [each.replace(b'"model": "m"', b'"model":"m"') for each in told]
+    _, body = await ask(client, tuned, model="triage@aaaaaaaaaaaa", stream=stream)
+    assert b'"model":"triage@aaaaaaaaaaaa"' in body
+    assert rb"\"model\":\"m\" is what I am" in body

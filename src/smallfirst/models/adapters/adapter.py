@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any, Literal
 
 import msgspec
@@ -14,6 +15,8 @@ Form = Literal["peft", "lora", "q8_0", "f16", "q4_1", "merged"]
 `q8_0`, `f16`, `q4_1`: merged into the base, one GGUF. `merged`: merged, a Hugging Face checkpoint.
 """
 
+_SERVED = re.compile(r"@[0-9a-f]{12}$")
+_PREFIX = re.compile(r"[0-9a-f]{12,64}")
 SERVED_EMBEDDED: tuple[Form, ...] = ("lora", "q8_0", "f16", "q4_1")
 
 
@@ -91,13 +94,23 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """One calibration example and what the trainer's model answered to it, decoding greedily under the contract.
 
     Holds no text of the example: its `id` finds it in the dataset. `prompt_sha256` is that of the prompt's token ids as JSON, so that a server's
-    own rendering can be compared.
+    own rendering can be compared; empty where the chat template writes the day, and tomorrow's prompt is another.
     """
 
     id: str
     answer: str
     logprob: float  # of the whole answer, natural
     prompt_sha256: str
+
+
+def is_named(wanted: str, *, task: str, adapter: str) -> bool:
+    """Whether a model's `adapter`, a task or the beginning of a hash, names this one. Fewer than 12 digits are no hash: "bad" is a task."""
+    return wanted == task or (_PREFIX.fullmatch(wanted) is not None and adapter.startswith(wanted))
+
+
+def is_served_name(name: str) -> bool:
+    """Whether a server's model of that name is an adapter: `task@hash12`."""
+    return _SERVED.search(name) is not None
 
 
 def served_name(task: str, adapter: str) -> str:

@@ -7,15 +7,18 @@ that is not deployed where its model is.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
+from smallfirst.config.schema import Name
 from smallfirst.durable import locked, write_whole
 from smallfirst.errors import StateError
 from smallfirst.models.adapters.adapter import Form, served_name
 
 EMBEDDED = "embedded"
 _FILE = "deployed.json"
+_Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,10 +27,10 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     `same` of `probes` answers were the trainer's.
     """
 
-    adapter: str
-    task: str
+    adapter: _Hash
+    task: Name
     form: Form
-    sha256: str
+    sha256: _Hash
     target: str
     base: str
     at_ms: int
@@ -52,6 +55,15 @@ def deployments(state: Path) -> tuple[Deployment, ...]:
         raise StateError(
             f"{path} cannot be read: {error}; `smallfirst adapters deploy` writes it anew once it is moved away"
         ) from error
+
+
+def deployments_stamp(state: Path) -> tuple[int, int, int]:
+    """Changes whenever the file does: it is replaced, never written into."""
+    try:
+        found = (state / "adapters" / _FILE).stat()
+    except FileNotFoundError:
+        return (-1, -1, -1)
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def add_deployment(state: Path, new: Deployment) -> None:

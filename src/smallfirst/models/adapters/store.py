@@ -21,9 +21,9 @@ from pathlib import Path
 
 import msgspec
 
-from smallfirst.durable import settle, write_whole
+from smallfirst.durable import left_behind, settle, write_whole
 from smallfirst.errors import ReleaseError
-from smallfirst.models.adapters.adapter import FORMAT, Form, Made, Manifest, Probe
+from smallfirst.models.adapters.adapter import FORMAT, Form, Made, Manifest, Probe, is_named
 
 PEFT = "peft"
 _MANIFEST, _MADE, _PROBES, _FORMS = "adapter.json", "made.json", "probes.jsonl", "forms"
@@ -98,6 +98,10 @@ class Adapter:
             raise ReleaseError(
                 f"adapter {self.id[:12]}: forms/{form}.json cannot be read: {error}"
             ) from error
+        if told.form != form or not _is_plain(told.name):
+            raise ReleaseError(
+                f"adapter {self.id[:12]} was altered: forms/{form}.json says {told.form} in {told.name[:64]!r}"
+            )
         path = self.forms / told.name
         return (path, told) if path.exists() else None
 
@@ -113,10 +117,13 @@ class Adapters:
         self.folder = state / "adapters"
 
     def workplace(self) -> Path:
-        """A new folder with an empty `peft/`, for an adapter that is being made; `save` moves it into place."""
+        """A new folder with an empty `peft/`, for an adapter that is made; `save` moves it into place. What a killed command left is removed."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in left_behind(self.folder, "making"):
+            shutil.rmtree(path, ignore_errors=True)
         place = self.folder / f".{os.getpid()}.{time.monotonic_ns()}.making"
-        (place / PEFT).mkdir(mode=0o700, parents=True)
+        place.mkdir(mode=0o700)
+        (place / PEFT).mkdir(mode=0o700)
         return place
 
     def save(self, place: Path, manifest: Manifest, made: Made, probes: bytes) -> tuple[str, bool]:
@@ -138,29 +145,39 @@ class Adapters:
         return name, True
 
     def find(self, prefix: str) -> str:
-        """The one adapter whose name begins so. Raises `ReleaseError`."""
+        """The one adapter whose name begins so; else the newest of the task of that name; "newest" is the newest of the only task that has any.
+
+        Raises `ReleaseError`.
+        """
         names = self._names()
         found = [name for name in names if prefix and name.startswith(prefix)]
-        if len(found) != 1:
-            known = (
-                ", ".join(name[:12] for name in names)
-                or "none; `smallfirst train TASK --method lora` makes one"
-            )
-            what = "no adapter begins" if not found else f"{len(found)} adapters begin"
-            raise ReleaseError(f"{what} with {prefix[:64]!r} (known: {known})")
-        return found[0]
+        if len(found) == 1:
+            return found[0]
+        newest = self._newest_known() if prefix == "newest" else self.newest(prefix)
+        if newest is not None:
+            return newest
+        known = (
+            ", ".join(name[:12] for name in names) or "none; `smallfirst train TASK --method lora` makes one"
+        )
+        what = f"{len(found)} adapters begin" if found else "no adapter begins"
+        raise ReleaseError(f"{what} with {prefix[:64]!r} (known: {known})")
 
     def open(self, prefix: str) -> Adapter:
         """The adapter, if its manifest is still what its name says. Raises `ReleaseError`."""
         name = self.find(prefix)
         return Adapter(self.folder / name, self._manifest(name))
 
+    def listed(self, prefix: str) -> Listed:
+        """The adapter with how it was made. Raises `ReleaseError` as `open` does."""
+        name = self.find(prefix)
+        return Listed(id=name, manifest=self._manifest(name), made=self._made(name))
+
     def wanted(self, name: str) -> str | None:
         """The hash of what a configured model's `adapter` names: the newest of that task, else the one whose hash begins so; or None."""
         if newest := self.newest(name):
             return newest
-        found = [known for known in self._names() if known.startswith(name)]
-        return found[0] if len(found) == 1 and re.fullmatch(r"[0-9a-f]{12,64}", name) else None
+        found = [known for known in self._names() if is_named(name, task="", adapter=known)]
+        return found[0] if len(found) == 1 else None
 
     def newest(self, task: str) -> str | None:
         """The name of what was made last for a task; None where there is nothing."""
@@ -168,15 +185,36 @@ class Adapters:
 
     def list(self, task: str | None = None) -> list[Listed]:
         """All adapters, or those of a task, newest first. Raises `ReleaseError` where one cannot be read."""
-        listed = [
-            Listed(id=name, manifest=self._manifest(name), made=self._made(name)) for name in self._names()
-        ]
-        wanted = [one for one in listed if task in (None, one.manifest.task)]
-        return sorted(wanted, key=lambda one: (one.made.at_ms, one.id), reverse=True)
+        listed, damaged = self.survey()
+        if damaged:
+            raise ReleaseError(next(iter(damaged.values())))
+        return [one for one in listed if task in (None, one.manifest.task)]
+
+    def survey(self) -> tuple[list[Listed], dict[str, str]]:
+        """All adapters that can be read, newest first, and why the others cannot."""
+        listed: list[Listed] = []
+        damaged: dict[str, str] = {}
+        for name in self._names():
+            try:
+                listed.append(Listed(id=name, manifest=self._manifest(name), made=self._made(name)))
+            except ReleaseError as error:
+                damaged[name] = f"{error}; `smallfirst adapters rm {name[:12]}` removes it"
+        return sorted(listed, key=lambda one: (one.made.at_ms, one.id), reverse=True), damaged
 
     def remove(self, name: str) -> None:
-        """Deletes an adapter and its forms for good."""
-        shutil.rmtree(self.folder / self.find(name))
+        """Deletes an adapter and its forms for good. A process that dies in it leaves it there or hidden, never a part of it in its place."""
+        gone = self.folder / f".{os.getpid()}.{time.monotonic_ns()}.removing"
+        (self.folder / self.find(name)).rename(gone)
+        settle(self.folder)
+        for left in self.folder.glob(".*.removing"):  # and what a killed one left
+            shutil.rmtree(left, ignore_errors=left != gone)
+
+    def _newest_known(self) -> str | None:
+        listed = self.list()
+        tasks = sorted({one.manifest.task for one in listed})
+        if len(tasks) > 1:
+            raise ReleaseError(f"newest of which task? Name one instead: {', '.join(tasks)}")
+        return listed[0].id if listed else None
 
     def _manifest(self, name: str) -> Manifest:
         try:
@@ -191,6 +229,8 @@ class Adapters:
             raise ReleaseError(
                 f"adapter {name[:12]} was made by another version of smallfirst: {error}"
             ) from error
+        if not all(map(_is_plain, manifest.files)):
+            raise ReleaseError(f"adapter {name[:12]}: its manifest names a file outside of {PEFT}/")
         if manifest.format != FORMAT:
             raise ReleaseError(
                 f"adapter {name[:12]} has format {manifest.format}, this version reads {FORMAT}"
@@ -207,6 +247,11 @@ class Adapters:
         if not self.folder.is_dir():
             return []
         return sorted(path.name for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+
+
+def _is_plain(name: str) -> bool:
+    """Whether it is a file's name, and no way to another folder."""
+    return name not in ("", ".", "..") and not {"/", "\\", "\0"}.intersection(name)
 
 
 def file_sha256(path: Path) -> str:
