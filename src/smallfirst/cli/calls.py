@@ -18,8 +18,10 @@ from smallfirst.errors import ConfigError, StateError
 from smallfirst.money import format_usd
 
 if TYPE_CHECKING:
+    from smallfirst.ledger import Erasure
     from smallfirst.ledger.queries import Listed, StoredBodies, StoredOutcome
     from smallfirst.ledger.records import Call
+    from smallfirst.releases.forgetting import Forgotten
 
 app = typer.Typer(
     help="Calls: what was asked of whom, what came of it, and what it cost.", no_args_is_help=True
@@ -156,8 +158,8 @@ def erase(
     state: Path | None = STATE,
     config: Path | None = CONFIG,
 ) -> None:
-    """Erase calls that fit all that is given, and what the cache keeps of their answers. What they cost stays in
-    the hourly sums; datasets made from them learn of it.
+    """Erase calls that fit all that is given, what the cache keeps of their answers, the examples made from them that models
+    are shown, and what teachers were asked of them. What they cost stays in the hourly sums; datasets made from them learn of it.
     """
     from smallfirst.cache.stores.opening import forget
     from smallfirst.cache.stores.store import Which
@@ -178,12 +180,27 @@ def erase(
         forget(loaded, place, os.environ, Which(tenant=tenant, call=one, before_ms=before_ms)) for one in of
     )
     erased = erase(place, erasure)
-    if call is not None and not erased.calls and not erased.bodies and not cached:
+    forgotten, asked = _forget_learned(place, erasure)
+    if call is not None and not (erased.calls or erased.bodies or cached or forgotten.examples or asked):
         raise StateError(f"no call {call!r} is in the ledger, so nothing was erased")
-    Console().print(
-        f"erased {erased.calls:,} calls, {erased.bodies:,} bodies and {cached:,} cached answers",
-        highlight=False,
-    )
+    out = Console(highlight=False, soft_wrap=True)
+    out.print(f"erased {erased.calls:,} calls, {erased.bodies:,} bodies and {cached:,} cached answers")
+    if forgotten.examples:
+        indexes = ", ".join(sha256[:12] for sha256 in forgotten.indexes)
+        out.print(f"erased {forgotten.examples:,} examples that models were shown, from index {indexes}")
+    if asked:
+        out.print(f"erased {asked:,} questions that teachers were asked, and their answers")
+
+
+def _forget_learned(state: Path, erasure: Erasure) -> tuple[Forgotten, int]:
+    """Erases what indexes of examples hold of the calls, here and in every release, and what teachers were asked of them."""
+    from smallfirst.ledger import Ledger
+    from smallfirst.releases.forgetting import forget_examples
+    from smallfirst.teaching.forgetting import forget_askings
+
+    with Ledger.read(state) as ledger:
+        tombstones = ledger.queries.tombstones()
+    return forget_examples(state, erasure, tombstones), forget_askings(state, erasure, tombstones)
 
 
 class _Lines:

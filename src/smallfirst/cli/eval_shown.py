@@ -132,13 +132,18 @@ def _show_claims(found: Sequence[Claim], out: Console) -> None:
         "", f"on verified gold ({found[0].verified:,})", f"agrees with {other}", "USD / 1,000,000 calls"
     )
     for one in found:
-        cost = "unknown" if one.usd_per_million is None else f"{one.usd_per_million:,.2f}"
-        table.add_row(escape(one.arm), interval(one.gold), interval(one.agreement), cost)
-    table.add_row(other, interval(found[0].other_gold), "", "")
+        table.add_row(
+            escape(one.arm), interval(one.gold), interval(one.agreement), _per_million(one.usd_per_million)
+        )
+    table.add_row(other, interval(found[0].other_gold), "", _per_million(found[0].other_usd_per_million))
     out.print()
     out.print(table)
     for one in found:
         out.print(escape(one.sentence), style="dim" if one.word in ("none", "open") else "", highlight=False)
+
+
+def _per_million(usd: float | None) -> str:
+    return "unknown" if usd is None else f"{usd:,.2f}"
 
 
 def show_compared(compared: RunsCompared, out: Console) -> None:

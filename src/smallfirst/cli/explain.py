@@ -15,13 +15,15 @@ from rich.console import Console
 from rich.markup import escape
 
 from smallfirst.cli.asked import last_question
-from smallfirst.cli.offline import ready_catalogue, router_of
+from smallfirst.cli.explain_call import show_again
+from smallfirst.cli.offline import examples_of, ready_catalogue, router_of
 from smallfirst.cli.table import Table
 from smallfirst.cli.taken import show_taken, take, taken_figures
 from smallfirst.money import format_usd
 
 if TYPE_CHECKING:
     from smallfirst.answering.decide import Decision
+    from smallfirst.answering.shots import Finder
     from smallfirst.config import Config
     from smallfirst.ledger.ledger import LedgerView
     from smallfirst.models import Catalogue
@@ -43,7 +45,7 @@ def explain(
         "", "--call", help="A recorded call's id: its decision is made again, to the bit."
     ),
     system: str = typer.Option("", help="A system prompt sent along."),
-    tenant: str = typer.Option("default", help="Whose seen examples may be shown as text."),
+    tenant: str = typer.Option("default", help="Whose call it is: whose examples may be shown."),
     release: str | None = typer.Option(
         None,
         help="By this release; default: the live one, or the configuration's candidate with `candidate`.",
@@ -61,7 +63,7 @@ def explain(
     loaded = load(path)
     state = (path.parent / loaded.storage.path).resolve()
     if call:
-        _replay(call, loaded, state, as_json)
+        show_again(call, loaded, state, as_json=as_json)
         return
     if not text:
         raise ConfigError("give the user's message, or --call with a recorded call's id")
@@ -83,9 +85,10 @@ def explain(
         raise ConfigError(f"task {task!r} is not known (tasks: {', '.join(policies) or 'none'})")
     router = router_of(policy, weights, loaded)
     incoming, catalogue = _incoming(task, system, text), ready_catalogue(loaded)
-    decision = _decide(policy, incoming, catalogue, router)
+    finder = _finder(policy, weights, loaded, tenant)
+    decision = _decide(policy, incoming, catalogue, router=router, finder=finder)
     with _ledger(state) as ledger:
-        expected = _expected(policy, incoming, catalogue, loaded, ledger)
+        expected = _expected(policy, incoming, catalogue, loaded, ledger=ledger, decision=decision)
         near = _seen(decision.judgement.near if decision.judgement else (), ledger, tenant)
     told = _told(task, name, policy, decision, expected, near) | {
         "taken": taken,
@@ -109,10 +112,12 @@ def _told(
     rungs = []
     for step, cost in zip(decision.steps, expected, strict=True):
         last = step.rung == len(policy.ladder) - 1
+        adapter = policy.ladder[step.rung].adapter
         rungs.append(
             {
                 "rung": step.rung,
                 "model": step.model,
+                "adapter": adapter.served_name if adapter is not None else None,
                 "asked": not step.skipped,
                 "why": step.skipped,
                 "adequate": judgement.adequate[step.rung] if judgement else None,
@@ -121,6 +126,7 @@ def _told(
                 "accept": options.thresholds.accept[step.rung] if options and not last else None,
                 "cost_nusd": cost.cost_nusd,
                 "latency_ms": cost.latency_ms,
+                "shots": _shots(decision, step.rung),
             }
         )
     return {
@@ -132,9 +138,16 @@ def _told(
         "intent_probability": judgement.intent_probability if judgement and judgement.intent else None,
         "unknown": judgement.unknown if judgement else None,
         "near": near,
+        "unshown": decision.unshown,
         "steps": rungs,
         "bound": msgspec.to_builtins(options.bound) if options else None,
     }
+
+
+def _shots(decision: Decision, rung: int) -> list[dict[str, Any]]:
+    """The examples that this rung would be shown, as they stand in its prompt: they are this tenant's, or everybody's."""
+    shots = decision.shots.get(rung)
+    return [msgspec.to_builtins(one) for one in shots.shown] if shots is not None else []
 
 
 def _cache(policy: Policy, incoming: Incoming) -> dict[str, Any]:
@@ -172,7 +185,7 @@ def _show(told: dict[str, Any], out: Console) -> None:
     for step in told["steps"]:
         table.add_row(
             str(step["rung"]),
-            escape(step["model"]),
+            escape(step["model"] + (f" ({step['adapter']})" if step["adapter"] else "")),
             _number(step["adequate"], ".2f"),
             _number(step["uplift"], "+.3f"),
             _threshold(step["ask"]),
@@ -184,6 +197,9 @@ def _show(told: dict[str, Any], out: Console) -> None:
         out.print(
             f"  {step['rung']} {escape(step['model'])}: {escape(_why(step, told['begin']))}", highlight=False
         )
+        _show_shots(step, out)
+    if told["unshown"]:
+        out.print(f"[yellow]the last rung is asked without examples[/]: {escape(told['unshown'])}")
     if told["cache"]["words"]:
         why = told["cache"]["bypassed"]
         asked = f"not asked for this call: {why}" if why else "asked first"
@@ -192,6 +208,15 @@ def _show(told: dict[str, Any], out: Console) -> None:
     if bound and bound["kept"]:
         out.print(
             f"quality bound: loss at most {bound['loss_bound']:.2%} with {bound['confidence']:.0%} confidence, from {bound['examples']:,} examples",
+            highlight=False,
+        )
+
+
+def _show_shots(step: dict[str, Any], out: Console) -> None:
+    for one in step["shots"]:
+        text = f"{one['question'][:80]!r} → {one['answer'][:40]!r}"
+        out.print(
+            f"      shown, cosine {one['similarity']:.2f}: {escape(one['id'])}: {escape(text)}",
             highlight=False,
         )
 
@@ -217,58 +242,6 @@ def _threshold(value: float | None) -> str:
     return "never" if value <= NEVER else "always" if value >= ALWAYS else f"{value:+.3f}"
 
 
-def _replay(name: str, config: Config, state: Path, as_json: bool) -> None:
-    from smallfirst.answering.replay import replay
-    from smallfirst.errors import ReleaseError
-    from smallfirst.ledger import Ledger
-    from smallfirst.releases import Live, load_serving
-
-    with Ledger.read(state) as ledger:
-        call = ledger.queries.call(name)
-        bodies = ledger.queries.bodies(call.id)
-    if not call.release or not call.task:
-        raise ReleaseError(f"call {call.id[:12]} was of no task: nothing was decided for it")
-    serving = load_serving(Live(release=call.release, unproven="explain"), state=state, config=config)
-    policy = serving.policies[call.task]
-    router = router_of(policy, serving.weights, config)
-    if router is None:
-        raise ReleaseError(
-            f"call {call.id[:12]} was decided without a router: by release {serving.short}, which has none for {call.task}"
-        )
-    done = replay(call, policy, router, bodies.request if bodies else None)
-    if as_json:
-        typer.echo(msgspec.json.encode(done).decode())
-        return
-    out = Console()
-    table = Table(
-        "rung",
-        "model",
-        "P(adequate)",
-        "frontier gains",
-        "then",
-        "now",
-        title=f"call {call.id[:16]} by {serving.short}",
-    )
-    for rung, (then, now) in enumerate(done.steps):
-        table.add_row(
-            str(rung),
-            escape(policy.ladder[rung].model),
-            f"{done.replayed.adequate[rung]:.3f}",
-            f"{done.replayed.uplift[rung]:+.3f}",
-            escape(then) or "asked",
-            escape(now) or "asked",
-        )
-    out.print(table)
-    how = (
-        "from the request that was kept"
-        if done.source == "request"
-        else "from the numbers of then: its request was not kept as it came"
-    )
-    out.print(
-        f"{'[green]the same, to the bit[/]' if done.same else '[red]not the same[/]'}, {how}", highlight=False
-    )
-
-
 def _policies(
     config: Config, state: Path, release: str | None
 ) -> tuple[str, dict[str, Policy], Path | None, str | None]:
@@ -292,10 +265,18 @@ def _incoming(task: str, system: str, text: str) -> Incoming:
     return Incoming("chat", msgspec.json.encode(body))
 
 
-def _decide(policy: Policy, incoming: Incoming, catalogue: Catalogue, router: Router | None) -> Decision:
+def _finder(policy: Policy, weights: Path | None, config: Config, tenant: str) -> Finder:
+    from smallfirst.answering.shots import Finder
+
+    return Finder(examples_of(policy, weights, config), tenant)
+
+
+def _decide(
+    policy: Policy, incoming: Incoming, catalogue: Catalogue, *, router: Router | None, finder: Finder
+) -> Decision:
     from smallfirst.answering import decide
 
-    return asyncio.run(decide(policy, incoming, catalogue, router=router))
+    return asyncio.run(decide(policy, incoming, catalogue, router=router, finder=finder))
 
 
 @contextlib.contextmanager
@@ -314,7 +295,13 @@ def _ledger(state: Path) -> Iterator[LedgerView | None]:
 
 
 def _expected(
-    policy: Policy, incoming: Incoming, catalogue: Catalogue, config: Config, ledger: LedgerView | None
+    policy: Policy,
+    incoming: Incoming,
+    catalogue: Catalogue,
+    config: Config,
+    *,
+    ledger: LedgerView | None,
+    decision: Decision,
 ) -> list[Expected]:
     from smallfirst.ledger.reports import Span
     from smallfirst.planning.expected import expected
@@ -322,7 +309,8 @@ def _expected(
 
     prices, today = PriceBook(config), datetime.datetime.now(datetime.UTC).date()
     found = []
-    for rung in policy.ladder:
+    for at, rung in enumerate(policy.ladder):
+        shots = decision.shots.get(at)
         taken_ms = (
             ledger.reports.latency_ms(Span(), "total", 0.5, task=policy.task, model=rung.model)
             if ledger
@@ -332,7 +320,7 @@ def _expected(
             expected(
                 policy.task,
                 catalogue.get(rung.model),
-                prompt_bytes=len(incoming.data),
+                prompt_bytes=len(incoming.data) + (shots.size_bytes if shots is not None else 0),
                 prices=prices,
                 memory=ledger.queries if ledger else None,
                 latency_ms=taken_ms,

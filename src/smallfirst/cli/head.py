@@ -29,6 +29,11 @@ _EMBEDDER = typer.Option(
     [], help="wordllama, minilm, …; again for several. Default: wordllama, and minilm where it is installed."
 )
 _SEED = typer.Option(0, help="Of everything that draws.")
+_METHOD = typer.Option("head", help="head, or encoder: an encoder is tuned to the labels too, in minutes.")
+_BASE = typer.Option(
+    "", help="--method encoder: the folder of another encoder than MiniLM.", metavar="FOLDER"
+)
+_EPOCHS = typer.Option(None, help="--method encoder: how often each example is seen.")
 
 
 @app.command(name="eval")
@@ -39,17 +44,27 @@ def eval_(
     out: Path | None = typer.Option(
         None, help="A folder for the risk–coverage curve as PNG and SVG, and the figures as JSON."
     ),
+    method: str = _METHOD,
+    base: str = _BASE,
+    epochs: int | None = _EPOCHS,
     seed: int = _SEED,
     as_json: bool = JSON,
 ) -> None:
     """Train on one file, measure on another: accuracy, coverage, calibration, out-of-scope, time."""
+    from smallfirst.cli.train_encoder import EncoderOptions, tuner_of
     from smallfirst.evals.head_report import evaluate
     from smallfirst.training.label_head import open_embedders
     from smallfirst.training.labels import read_labels
 
+    tunes = tuner_of(method, EncoderOptions(base=base, epochs=epochs), seed=seed)
     with progress_bar() as progress:
         report = evaluate(
-            read_labels(train), read_labels(test), open_embedders(embedder), seed=seed, progress=progress
+            read_labels(train),
+            read_labels(test),
+            open_embedders(embedder),
+            seed=seed,
+            progress=progress,
+            tunes=tunes,
         )
     figures = report.figures()
     if out is not None:
@@ -76,14 +91,19 @@ def predict(
     test: Path = typer.Option(..., help="Rows with `input`; they need no label."),
     out: Path = typer.Option(..., help="The CSV to write: id, label, confidence, oos_score."),
     embedder: list[str] = _EMBEDDER,
+    method: str = _METHOD,
+    base: str = _BASE,
+    epochs: int | None = _EPOCHS,
     seed: int = _SEED,
     as_json: bool = JSON,
 ) -> None:
     """Train on one file and label another, for your own measurements."""
+    from smallfirst.cli.train_encoder import EncoderOptions, tuner_of
     from smallfirst.evals.head_report import predict as predicted_by
     from smallfirst.training.label_head import open_embedders
     from smallfirst.training.labels import read_labels
 
+    tunes = tuner_of(method, EncoderOptions(base=base, epochs=epochs), seed=seed)
     rows = read_labels(test, labelled=False)
     with progress_bar() as progress:
         answers = predicted_by(
@@ -92,6 +112,7 @@ def predict(
             open_embedders(embedder),
             seed=seed,
             progress=progress,
+            tunes=tunes,
         )
     with out.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

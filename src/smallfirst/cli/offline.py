@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from smallfirst.classify.example_index import ExampleIndex
     from smallfirst.config import Config
     from smallfirst.models import Catalogue
     from smallfirst.releases import Policy
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 def ready_catalogue(config: Config) -> Catalogue:
     """The models as a gateway of this configuration would have them, all of them ready."""
     from smallfirst.models import Catalogue
+    from smallfirst.models.adapters.served import AllServed
+    from smallfirst.models.embedded_reach import EmbeddedReach
     from smallfirst.models.endpoints import Endpoint
 
     ready = {
@@ -23,7 +26,8 @@ def ready_catalogue(config: Config) -> Catalogue:
         for name, model in config.models.items()
         if config.providers[model.provider].kind == "embedded"
     }
-    return Catalogue(config, _AnySecret(os.environ), embedded=ready)
+    reach = EmbeddedReach(endpoints=ready, served=AllServed())
+    return Catalogue(config, _AnySecret(os.environ), embedded=reach)
 
 
 def router_of(policy: Policy, weights: Path | None, config: Config) -> Router | None:
@@ -36,6 +40,16 @@ def router_of(policy: Policy, weights: Path | None, config: Config) -> Router | 
         return None
     path = weights_path(weights, policy.router.weights_sha256)
     return open_router(path, lambda name: embedder_of(name, config, os.environ))
+
+
+def examples_of(policy: Policy, weights: Path | None, config: Config) -> dict[str, ExampleIndex]:
+    """The examples that the policy's rungs show, by hash, loaded from the folder of its release's weights."""
+    from smallfirst.answering.opened import open_examples
+    from smallfirst.models.embeddings_http import embedder_of
+
+    if weights is None:
+        return {}
+    return open_examples(policy, weights, lambda name: embedder_of(name, config, os.environ))
 
 
 class _AnySecret(dict[str, str]):

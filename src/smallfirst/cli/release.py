@@ -145,6 +145,7 @@ def show(
     from smallfirst.releases import Releases, weights_path
     from smallfirst.releases.bundle import WEIGHTS
     from smallfirst.releases.cache_words import cache_words
+    from smallfirst.releases.policy import asked_as
     from smallfirst.routing.intent import read_fitted_intents
 
     _, state = load_config(config)
@@ -176,7 +177,7 @@ def show(
             title=f"{task}  ·  {_contract(policy.contract)}  ·  margin {policy.margin:g}",
         )
         for index, rung in enumerate(policy.ladder):
-            asked = f"{rung.provider}/{rung.upstream_id}"
+            asked = asked_as(rung.provider, rung.upstream_id, rung.adapter)
             table.add_row(
                 str(index),
                 rung.model,
@@ -185,6 +186,13 @@ def show(
             )
         out.print()
         out.print(table)
+        for rung in policy.ladder:
+            if rung.retrieve is not None:
+                shown = rung.retrieve
+                out.print(
+                    f"{escape(rung.model)} is shown {shown.k} examples of index {shown.sha256[:12]} by {escape(shown.embedder)}",
+                    highlight=False,
+                )
         if policy.router is not None:
             bound = policy.router.bound
             by = policy.router.embedder or policy.router.by

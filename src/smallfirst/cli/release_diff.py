@@ -94,12 +94,13 @@ class _Named:
             self.weights = releases.folder / self.id / WEIGHTS
 
     def way(self, task: str) -> Way:
-        from smallfirst.cli.offline import router_of
+        from smallfirst.cli.offline import examples_of, router_of
         from smallfirst.planning.redecided import Way
 
         policy = self.release.policies[task]
         router = router_of(policy, self.weights, self.config)
-        return Way({task: policy}, {task: router} if router else {})
+        indexes = examples_of(policy, self.weights, self.config)
+        return Way({task: policy}, {task: router} if router else {}, indexes)
 
 
 def _decided_again(tasks: list[str], before: _Named, after: _Named, limit: int) -> list[Redecided]:

@@ -306,15 +306,18 @@ def _wanted(
     task: str, names: tuple[str, ...], goal: Goal, config: Config | None, state: Path | None, *, seed: int = 0
 ) -> Wanted:
     from smallfirst.releases import LearnedHere
-    from smallfirst.releases.policy import asked_as
+    from smallfirst.releases.policy import asked_as, rungs_asked_as
     from smallfirst.training.router_fit import Wanted
 
     heads, models = [""] * len(names), [""] * len(names)
+    rungs: dict[str, str] = {}
+    if config is not None and state is not None and task in config.tasks:
+        rungs = rungs_asked_as(task, config, LearnedHere(state))
     for at, name in enumerate(names):
         model = config.models.get(name) if config else None
         if config is None or model is None or state is None:
             continue
-        models[at] = asked_as(model.provider, model.id or name)
+        models[at] = rungs.get(name) or asked_as(model.provider, model.id or name)
         if config.providers[model.provider].kind == "head":
             heads[at] = LearnedHere(state).head(model.weights_sha256 or model.id or name)
     return Wanted(task=task, ladder=names, goal=goal, heads=tuple(heads), asked_as=tuple(models), seed=seed)

@@ -28,6 +28,7 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     release: str = ""
     frontier: bool = True
     baseline: bool = False  # what the user had before: the frontier alone
+    seed: int | None = None  # sent along where the model's dialect has a word for it, so that samples differ
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -130,10 +130,11 @@ def axis(alt: Any, title: str, *, grid: bool) -> Any:
     )
 
 
-def save_chart(alt: Any, path: Path, chart: Any, *, title: str = "") -> None:
-    """Writes a picture in the house's frame."""
+def save_chart(alt: Any, path: Path, chart: Any, *, title: str = "", sized: bool = False) -> None:
+    """Writes a picture in the house's frame. `sized`: its parts have a width and a height of their own."""
+    size = {} if sized else {"width": _WIDTH, "height": _HEIGHT}
     chart = (
-        chart.properties(width=_WIDTH, height=_HEIGHT, background="white", padding=16)
+        chart.properties(**size, background="white", padding=16)
         .configure_view(stroke=None)
         .configure_axis(titleFontWeight="normal", titleFontSize=13, labelFontSize=12, titlePadding=10)
     )

@@ -4,7 +4,8 @@
 - *agreement with the teacher*: how often a model says what the reference arm says. Where references are the frontier's own answers the frontier is
   always right, and a model that is better than it looks worse.
 
-A simulated model proves nothing of a real one: beside it, nothing is claimed.
+A simulated model proves nothing of a real one: beside it, or by its judgement, nothing is claimed. Nor is it of the train part; on the calibration
+part, which may have chosen a model's settings, a claim says so: proof is the gate's.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from smallfirst.datasets.example import Example
+from smallfirst.datasets.example import BY_PEOPLE, Example
 from smallfirst.evals.columns import Column, Table
+from smallfirst.evals.store import Manifest
 from smallfirst.routing.second_look import same_answer
 from smallfirst.statistics import paired
 from smallfirst.statistics.paired import Estimate
 
-PEOPLE = ("gold", "correction")
 LEAST_VERIFIED = 100  # examples, below which nothing is claimed
 _MILLION = 1_000_000
 
@@ -41,7 +42,9 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     agreement: Estimate  # the share of all examples on which both say the same
     word: Word
     why: str
+    split: str  # the dataset's part; empty: a file's rows
     usd_per_million: float | None  # calls; None where a price is unknown
+    other_usd_per_million: float | None
 
     @property
     def sentence(self) -> str:
@@ -54,23 +57,25 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
             "worse": f"is worse than {self.other}",
             "open": f"may be better or worse than {self.other}",
         }
-        return f"{self.arm} {words[self.word]} on {self.verified:,} verified examples ({self.why})"
+        told = f"{self.arm} {words[self.word]} on {self.verified:,} verified examples ({self.why})"
+        chose = "; calibration examples may have chosen its settings: `smallfirst gate` proves it on held-out ones"
+        return told + (chose if self.split == "calibration" else "")
 
 
-def claims(table: Table, *, reference: str, margin: float) -> list[Claim]:
-    """A claim for each arm but the reference arm; none where there is nothing to compare with. `margin`: the loss that the task accepts."""
+def claims(table: Table, run: Manifest, *, reference: str) -> list[Claim]:
+    """A claim for each arm but the reference arm; none where there is nothing to compare with."""
     other = table.column(reference)
     if other is None or not table.examples:
         return []
-    return [_claim(column, other, table, margin) for column in table.columns if column.name != reference]
+    return [_claim(column, other, table, run) for column in table.columns if column.name != reference]
 
 
 def is_verified(example: Example) -> bool:
     """Whether a person, or a file that a person answers for, said what is right."""
-    return example.lineage.reference_by in PEOPLE and not example.synthetic
+    return example.lineage.reference_by in BY_PEOPLE and not example.synthetic
 
 
-def _claim(one: Column, other: Column, table: Table, margin: float) -> Claim:
+def _claim(one: Column, other: Column, table: Table, run: Manifest) -> Claim:
     groups = np.array(table.groups)
     rows = np.array([is_verified(example) for example in table.examples])
     difference = paired.mean_difference(one.scores[rows], other.scores[rows], groups=groups[rows])
@@ -78,8 +83,8 @@ def _claim(one: Column, other: Column, table: Table, margin: float) -> Claim:
         float(not mine.error and not yours.error and same_answer(_value(mine.output), _value(yours.output)))
         for mine, yours in zip(one.answers, other.answers, strict=True)
     ]
-    costs = one.costs_usd
-    word, why = _word(one, other, difference, verified=int(rows.sum()), margin=margin)
+    forbids = _forbids(one, other, run, verified=int(rows.sum()))
+    word, why = ("none", forbids) if forbids else _word(difference, run.margin)
     return Claim(
         arm=one.name,
         other=other.name,
@@ -90,21 +95,35 @@ def _claim(one: Column, other: Column, table: Table, margin: float) -> Claim:
         agreement=paired.mean(same, groups=groups),
         word=word,
         why=why,
-        usd_per_million=None if costs is None else float(costs.mean()) * _MILLION,
+        split=run.split,
+        usd_per_million=_usd_per_million(one),
+        other_usd_per_million=_usd_per_million(other),
     )
 
 
-def _word(
-    one: Column, other: Column, difference: Estimate, *, verified: int, margin: float
-) -> tuple[Word, str]:
-    simulated = [*other.arm.simulated, *one.arm.simulated]
+def _usd_per_million(arm: Column) -> float | None:
+    costs = arm.costs_usd
+    return None if costs is None else float(costs.mean()) * _MILLION
+
+
+def _forbids(one: Column, other: Column, run: Manifest, *, verified: int) -> str:
+    """Why nothing may be claimed; empty where something may."""
+    simulated = dict.fromkeys((*other.arm.simulated, *one.arm.simulated))
     if simulated:
-        return "none", f"{', '.join(dict.fromkeys(simulated))} is simulated"
+        return f"{', '.join(simulated)} {'is' if len(simulated) == 1 else 'are'} simulated"
+    if run.simulated_judge:
+        return f"the judge, {run.simulated_judge}, is simulated"
+    if run.split == "train":
+        return "models are trained on train examples"
     if verified < LEAST_VERIFIED:
-        return "none", (
+        return (
             f"{verified:,} examples have a reference that a person gave, and {LEAST_VERIFIED} are needed; "
             "`smallfirst outcomes review` collects them"
         )
+    return ""
+
+
+def _word(difference: Estimate, margin: float) -> tuple[Word, str]:
     low, high = difference.low, difference.high
     if low is None or high is None:
         return "open", "too few groups"

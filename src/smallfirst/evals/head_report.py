@@ -15,6 +15,7 @@ from smallfirst.classify.label_head import LabelHead, head_from
 from smallfirst.evals.selective import Selective, selective
 from smallfirst.training.label_head import Progress, fit_head
 from smallfirst.training.labels import LabelRow
+from smallfirst.training.tuned import Tunes
 
 _TIMED = 400
 
@@ -54,10 +55,11 @@ def evaluate(
     *,
     seed: int,
     progress: Progress,
+    tunes: Tunes | None = None,
 ) -> HeadReport:
-    """Trains on `train`, predicts the texts of `test`, and only then looks at its labels."""
+    """Trains on `train`, predicts the texts of `test`, and only then looks at its labels. `tunes`: with an encoder that is tuned too."""
     texts = [row.text for row in test]
-    head, fit_s = _fitted(train, embedders, seed, progress)
+    head, fit_s = _fitted(train, embedders, seed=seed, progress=progress, tunes=tunes)
     answers = head.answer_all(texts, progress)
     return HeadReport(
         selective=selective(
@@ -78,16 +80,23 @@ def predict(
     *,
     seed: int,
     progress: Progress,
+    tunes: Tunes | None = None,
 ) -> list[HeadAnswer]:
     """Trains on `train` and answers the texts."""
-    return _fitted(train, embedders, seed, progress)[0].answer_all(texts, progress)
+    head, _ = _fitted(train, embedders, seed=seed, progress=progress, tunes=tunes)
+    return head.answer_all(texts, progress)
 
 
 def _fitted(
-    train: Sequence[LabelRow], embedders: Sequence[Embedder], seed: int, progress: Progress
+    train: Sequence[LabelRow],
+    embedders: Sequence[Embedder],
+    *,
+    seed: int,
+    progress: Progress,
+    tunes: Tunes | None,
 ) -> tuple[LabelHead, float]:
     began_s = time.perf_counter()
-    fitted = fit_head(train, embedders, task="eval", seed=seed, progress=progress)
+    fitted = fit_head(train, embedders, task="eval", seed=seed, progress=progress, tunes=tunes)
     return head_from(unpack(fitted.data), embedders), time.perf_counter() - began_s
 
 

@@ -41,6 +41,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             split=self.split,
             reference=self.reference,
             margin=config.tasks[self.work.task].margin,
+            simulated_judge=self.judge.model
+            if self.judge is not None and self.judge.model in pretend
+            else "",
             **beside,
         )
 

@@ -10,7 +10,8 @@ from smallfirst.answering.asker import Asker
 from smallfirst.answering.attempt import Clock
 from smallfirst.answering.check import Check
 from smallfirst.answering.climb import Answer, Answerer
-from smallfirst.answering.decide import Decision, Step, decide
+from smallfirst.answering.decide import Decision, decide
+from smallfirst.answering.shots import NO_FINDER, Finder, tokens_at_most
 from smallfirst.contracts import Contract, TextContract
 from smallfirst.datasets.example import Example
 from smallfirst.errors import CallError, UpstreamError
@@ -51,6 +52,8 @@ def request_of(example: Example, arm: Arm, contract: Contract, answerer: Answere
     if isinstance(contract, TextContract):
         body["stream"] = True
     ladder = [answerer.catalogue.get(rung.model) for rung in arm.policy.ladder]
+    if arm.seed is not None and all(model.dialect == "openai" for model in ladder):
+        body["seed"] = arm.seed
     if len(ladder) == 1 and ladder[0].gives_logprobs:
         body["logprobs"] = True
     return Incoming("chat", msgspec.json.encode(body))
@@ -67,7 +70,8 @@ def at_most_nusd(incoming: Incoming, arm: Arm, answerer: Answerer, purse: TillPu
             return None
         output = rung.max_tokens or purse.output_tokens(arm.policy.task, model.name)
         told = rung.instructions or arm.policy.instructions or ""
-        total += price.worst_case_nusd(incoming.prompt_tokens_at_most + len(told.encode()), output)
+        shown = tokens_at_most(rung.retrieve) if rung.retrieve is not None else 0
+        total += price.worst_case_nusd(incoming.prompt_tokens_at_most + len(told.encode()) + shown, output)
     asked = arm.policy.router.asked if arm.policy.router is not None else None
     if asked is not None:
         price = answerer.catalogue.get(asked.model).price(answerer.prices, clock.today)
@@ -86,13 +90,18 @@ async def ask(
     router: Router | None,
     check: Check,
     purse: TillPurse,
+    finder: Finder = NO_FINDER,
 ) -> Told:
-    """The arm's answer. An upstream that fails, and a request that cannot be said, are told in `error`; `BudgetExceeded` is raised."""
+    """The arm's answer; `finder` looks up the examples that it shows.
+
+    An upstream that fails, and a request that cannot be said, are told in `error`; `BudgetExceeded` is raised.
+    """
     clock = Clock()
     told = Told()
     try:
-        decision = await _decide(incoming, arm, answerer=answerer, router=router, purse=purse, clock=clock)
-        told.decision = decision.record() if len(decision.steps) > 1 else {}
+        asker = _asker(arm, answerer, router, purse, clock)
+        decision = await _decide(incoming, arm, answerer, router=router, asker=asker, finder=finder)
+        told.decision = decision.record() if len(decision.steps) > 1 or decision.shows else {}
         answer = await answerer.answer(
             incoming, arm.policy, decision, account=purse, clock=clock, keep_text=True
         )
@@ -117,21 +126,27 @@ async def ask(
 async def _decide(
     incoming: Incoming,
     arm: Arm,
-    *,
     answerer: Answerer,
+    *,
     router: Router | None,
-    purse: TillPurse,
-    clock: Clock,
+    asker: Asker | None,
+    finder: Finder,
 ) -> Decision:
-    policy = arm.policy
-    if len(policy.ladder) == 1:
-        return Decision(task=policy.task, steps=(Step(0, policy.ladder[0].model),), frontier=arm.frontier)
-    asker = None
-    if router is not None and router.asks and policy.router is not None:
-        asker = Asker(
-            answerer, task=policy.task, account=purse, clock=clock, timeout_s=policy.router.timeout_s
-        )
-    return await decide(policy, incoming, answerer.catalogue, router=router, ask=asker)
+    policy, catalogue = arm.policy, answerer.catalogue
+    if len(policy.ladder) > 1:
+        return await decide(policy, incoming, catalogue, router=router, ask=asker, finder=finder)
+    decision = await decide(policy, incoming, catalogue, finder=finder)
+    return msgspec.structs.replace(decision, frontier=arm.frontier)
+
+
+def _asker(
+    arm: Arm, answerer: Answerer, router: Router | None, purse: TillPurse, clock: Clock
+) -> Asker | None:
+    """Who puts the router's question to its model; None where there is none to put."""
+    options = arm.policy.router
+    if len(arm.policy.ladder) == 1 or router is None or not router.asks or options is None:
+        return None
+    return Asker(answerer, task=arm.policy.task, account=purse, clock=clock, timeout_s=options.timeout_s)
 
 
 def _take_whole(told: Told, reply: WholeReply) -> None:

@@ -64,7 +64,7 @@ def run_report(
         stopped=run.stopped,
         arms=arm_reports(table, scorer, reference=reference),
         differences=differences(table, reference=reference),
-        claims=claims(table, reference=reference, margin=run.manifest.margin),
+        claims=claims(table, run.manifest, reference=reference),
         slices=slices(table, reference=reference, fields=fields or run.manifest.slices)
         if table.examples
         else [],

@@ -250,6 +250,7 @@ class _Session:
                     router=self._bench.router(arm.policy),
                     check=self._check,
                     purse=purse,
+                    finder=answerer.finder(example.tenant, leave_out=example.id),
                 )
             except BudgetExceeded:
                 self.stopped = "money"

@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -59,6 +60,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     margin: float = 0.0
     reference: str = ""  # the arm that the others are compared with; empty: the first
     slices: tuple[str, ...] = ()  # by which its report was asked for
+    simulated_judge: str = ""  # the model that scores, where it only pretends
 
     @property
     def key(self) -> str:
@@ -126,6 +128,7 @@ class RunStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._answers = folder / "answers.jsonl"
+        self._examples = folder / "examples.jsonl"
 
     @property
     def name(self) -> str:
@@ -134,6 +137,10 @@ class RunStore:
     @property
     def finished(self) -> bool:
         return (self.folder / "finished").exists()
+
+    @property
+    def keeps_examples(self) -> bool:
+        return self._examples.exists()
 
     def begin(self, manifest: Manifest, examples: Sequence[Example] = ()) -> None:
         """Writes what is compared; `examples` where people may look at them. A run that was begun is left as it is.
@@ -149,7 +156,7 @@ class RunStore:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if examples:
             lines = b"".join(msgspec.json.encode(example) + b"\n" for example in examples)
-            _write(self.folder / "examples.jsonl", lines)
+            _write(self._examples, lines)
         _write(self.folder / "run.json", msgspec.json.format(msgspec.json.encode(manifest)))
 
     def manifest(self) -> Manifest:
@@ -164,8 +171,8 @@ class RunStore:
 
     def examples(self) -> list[Example]:
         """The examples of the run. Raises `EvalError` where it keeps none (held-out ones are shown to nobody), or they were altered."""
-        path = self.folder / "examples.jsonl"
-        if not path.exists():
+        path = self._examples
+        if not self.keeps_examples:
             raise EvalError(f"run {self.name} keeps no examples: they are not to be looked at")
         try:
             found = [
@@ -217,6 +224,12 @@ class RunStore:
     def finish(self) -> None:
         """Marks that every example has its answers."""
         _write(self.folder / "finished", b"")
+
+    def forget(self) -> None:
+        """Deletes the run, what was asked and answered first."""
+        self._examples.unlink(missing_ok=True)
+        self._answers.unlink(missing_ok=True)
+        shutil.rmtree(self.folder)
 
 
 class Appender:

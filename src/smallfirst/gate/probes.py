@@ -61,7 +61,8 @@ async def probe(
 async def _answers(
     policy: Policy, rung: RungPolicy, probes: Sequence[Example], bench: Bench, paying: Paying
 ) -> list[tuple[str, str]] | None:
-    steady = msgspec.structs.replace(rung, temperature=0.0, sample=1.0, timeout_s=None)
+    # Without examples: what is looked for is another model, not another neighbour.
+    steady = msgspec.structs.replace(rung, temperature=0.0, sample=1.0, timeout_s=None, retrieve=None)
     alone = msgspec.structs.replace(policy, ladder=(steady,), router=None)
     arm = Arm(name=rung.model, policy=alone, frontier=False)
     check = compile_check(policy.contract)

@@ -12,13 +12,14 @@ from smallfirst.classify.store import Artifacts, Described
 from smallfirst.config.schema import Config, Task
 from smallfirst.contracts import LabelContract, TextContract
 from smallfirst.datasets.build import Order, build
+from smallfirst.datasets.erased import tombstones_of
 from smallfirst.datasets.from_ledger import Wanted as WantedCalls
 from smallfirst.datasets.from_ledger import read_calls
 from smallfirst.datasets.manifest import Rule
 from smallfirst.datasets.redaction import Redactor
 from smallfirst.datasets.row import Tally
 from smallfirst.datasets.store import Dataset, Datasets
-from smallfirst.datasets.terms import forbidden_providers
+from smallfirst.datasets.terms import forbidden_providers, simulated_providers
 from smallfirst.errors import ConfigError, DatasetError
 from smallfirst.evals.outcome_rows import outcome_rows
 from smallfirst.evals.runner import read_run
@@ -29,7 +30,7 @@ from smallfirst.improve.lessons import LEAST_ROWS, has_unseen, keep_unseen, less
 from smallfirst.ledger import Ledger
 from smallfirst.models.embeddings_http import embedder_of
 from smallfirst.releases import LearnedHere
-from smallfirst.releases.policy import asked_as
+from smallfirst.releases.policy import rungs_asked_as
 from smallfirst.statistics.spending import spent_at
 from smallfirst.training.bound import Goal, Trial
 from smallfirst.training.fit_figures import fit_figures
@@ -90,6 +91,8 @@ def _build(home: Home, task: str, datasets: Datasets, parent: Dataset | None, pr
         after=told.router.question_after,
         before=told.router.question_before,
         forbidden=forbidden_providers(home.config),
+        simulated=simulated_providers(home.config),
+        forgotten=tombstones_of(home.state),
         note="improve",
     )
     tally = Tally()
@@ -176,7 +179,7 @@ def _trial(home: Home, dataset: str) -> Trial | None:
 def _wanted(home: Home, task: str, dataset: str, *, after: str, before: str) -> Wanted:
     told, config, learned = home.config.tasks[task], home.config, LearnedHere(home.state)
     names = models_of(told)
-    models = [config.models[name] for name in names]
+    models, rungs = [config.models[name] for name in names], rungs_asked_as(task, config, learned)
     heads = [
         learned.head(model.weights_sha256 or model.id or name)
         if config.providers[model.provider].kind == "head"
@@ -188,7 +191,7 @@ def _wanted(home: Home, task: str, dataset: str, *, after: str, before: str) -> 
         ladder=tuple(names),
         goal=Goal(margin=told.models_margin, confidence=0.95, trial=_trial(home, dataset)),
         heads=tuple(heads),
-        asked_as=tuple(asked_as(m.provider, m.id or n) for n, m in zip(names, models, strict=True)),
+        asked_as=tuple(rungs[name] for name in names),
         looks=told.router.verify or not isinstance(told.contract, TextContract),
         verify=told.router.verify,
         question_after=after,

@@ -13,6 +13,7 @@ _FIRST_TEMPERATURE = 15.0
 _LOST_THOUGH_RIGHT = 0.004  # of the rows in scope: what rejecting may cost
 _REAL_OUTSIDE = 0.7  # the weight of real out-of-scope rows beside rows whose class was left out
 _RIDGE = 1e-3
+_LEAST_SPREAD = 1e-3  # of evidence: what hardly varies tells nothing, and is not blown up
 _STEPS = 30
 
 Scores = Mapping[str, np.ndarray]
@@ -37,7 +38,8 @@ def fit_stack(unseen: Scores, classless: Scores, label: np.ndarray, *, labels: i
     )
     probabilities = stack.probabilities(unseen)
     features = evidence(views, unseen, probabilities)
-    mean, scale = features[inside].mean(axis=0), features[inside].std(axis=0) + 1e-9
+    spread = np.maximum(features[inside].std(axis=0), _LEAST_SPREAD)
+    mean, scale = features[inside].mean(axis=0), spread + 1e-9
     features = (features - mean) / scale
     right = probabilities[inside].argmax(axis=1) == label[inside]
     correct = _logistic(features[inside], right.astype(float), np.ones(len(inside)))

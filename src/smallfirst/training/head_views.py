@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from smallfirst.classify.embedder import unit
-from smallfirst.classify.head_views import GramView, KernelView, kernel
+from smallfirst.classify.head_views import GramView, KernelView, LinearView, kernel
 from smallfirst.classify.ngrams import Counts, Ngrams, grams
 from smallfirst.training.logistic import sklearn
 
@@ -26,7 +26,7 @@ _BLOCK = 2000
 class FittedView(msgspec.Struct, frozen=True):
     """A view, and [n, labels] each: its scores of rows that it did not see, and of rows whose class it did not see."""
 
-    view: KernelView | GramView
+    view: KernelView | GramView | LinearView
     unseen: np.ndarray
     classless: np.ndarray
 

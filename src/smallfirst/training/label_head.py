@@ -16,11 +16,13 @@ from smallfirst.classify.embedders import open_embedder
 from smallfirst.classify.head_stack import Stack
 from smallfirst.classify.label_head import GRAMS, HeadHeader, Progress
 from smallfirst.classify.prompt import OUT_OF_SCOPE
+from smallfirst.classify.tuned_encoder import TUNED
 from smallfirst.errors import ConfigError
 from smallfirst.statistics import accuracy_at, ece
 from smallfirst.training.head_stack import fit_stack
 from smallfirst.training.head_views import FittedView, fit_gram_view, fit_kernel_view
 from smallfirst.training.labels import LabelRow
+from smallfirst.training.tuned import Tunes
 
 __all__ = ["HeadFit", "Progress", "fit_head", "open_embedders"]
 
@@ -74,21 +76,28 @@ def open_embedders(names: Sequence[str]) -> list[Embedder]:
 
 
 def fit_head(
-    rows: Sequence[LabelRow], embedders: Sequence[Embedder], *, task: str, seed: int, progress: Progress
+    rows: Sequence[LabelRow],
+    embedders: Sequence[Embedder],
+    *,
+    task: str,
+    seed: int,
+    progress: Progress,
+    tunes: Tunes | None = None,
 ) -> HeadFit:
-    """A head for the labels of these rows. Raises `ConfigError` where there are too few of them."""
+    """A head for the labels of these rows; with an encoder tuned to them, where one `tunes`. Raises `ConfigError` where there are too few rows."""
     began_s = time.perf_counter()
     if not any(not embedder.slow for embedder in embedders):
         raise ConfigError("a head needs a static embedder beside an encoder: add --embedder wordllama")
     rows = _sampled(rows, seed)
     labels = _labels(rows)
-    number = {name: at for at, name in enumerate(labels)}
-    label = np.array([number.get(row.label or "", len(labels)) for row in rows])
-    targets = np.zeros((len(rows), len(labels)), np.float32)
+    label = _numbers(rows, labels)
     inside = np.flatnonzero(label < len(labels))
-    targets[inside, label[inside]] = 1
-    groups = [np.flatnonzero(label == at) for at in range(len(labels))]
-    views = _fit_views([row.text for row in rows], targets, groups, embedders, progress)
+    texts = [row.text for row in rows]
+    views = _fit_views(texts, label, len(labels), embedders, progress)
+    tuned = tunes.tune(texts, label, len(labels), progress=progress) if tunes else None
+    if tuned is not None:
+        views[TUNED] = tuned.view
+        embedders = [*embedders, tuned.encoder]
     slow = {embedder.name for embedder in embedders if embedder.slow}
     fast = tuple(view for view in views if view.partition("/")[0] not in slow)
     stacks = {"fast": _stack(views, fast, label, len(labels))}
@@ -103,32 +112,36 @@ def fit_head(
         rejects=bool((label == len(labels)).any()),
         examples=len(rows),
     )
-    arrays: dict[str, np.ndarray] = {}
+    arrays = dict(tuned.arrays) if tuned else {}
     for name, fitted in views.items():
         arrays |= fitted.view.arrays(name)
     for name, stack in stacks.items():
         arrays |= stack.arrays(name)
     stack = stacks.get("full", stacks["fast"])
     found, sure, _ = stack.judge({view: fitted.unseen for view, fitted in views.items()})
-    right = (found == label)[inside]
-    report = {
-        "task": task,
-        "labels": len(labels),
-        "examples": len(rows),
-        "embedders": [embedder.name for embedder in embedders],
-        "accuracy": float(right.mean()),
-        "accuracy_at_80": accuracy_at(0.8, confidences=sure[inside], correct=right),
-        "ece": ece(sure[inside], right),
-        "fit_s": round(time.perf_counter() - began_s, 3),
-    }
+    report = _report(header, sure[inside], (found == label)[inside])
+    report["fit_s"] = round(time.perf_counter() - began_s, 3)
     return HeadFit(
         data=pack("head", msgspec.to_builtins(header), arrays),
-        report=report,
+        report=report | (tuned.told if tuned else {}),
         rows=tuple(rows),
         labels=labels,
         label=found,
         sure=sure,
     )
+
+
+def _report(header: HeadHeader, sure: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+    """Of the rows in scope, each unseen."""
+    return {
+        "task": header.task,
+        "labels": len(header.labels),
+        "examples": header.examples,
+        "embedders": [name for name, _ in header.embedders],
+        "accuracy": float(right.mean()),
+        "accuracy_at_80": accuracy_at(0.8, confidences=sure, correct=right),
+        "ece": ece(sure, right),
+    }
 
 
 def _sampled(rows: Sequence[LabelRow], seed: int) -> Sequence[LabelRow]:
@@ -153,14 +166,22 @@ def _labels(rows: Sequence[LabelRow]) -> tuple[str, ...]:
     return tuple(sorted(counts))
 
 
+def _numbers(rows: Sequence[LabelRow], labels: tuple[str, ...]) -> np.ndarray:
+    """[n]: each row's label as a number; of one that has none of them, how many there are."""
+    number = {name: at for at, name in enumerate(labels)}
+    return np.array([number.get(row.label or "", len(labels)) for row in rows])
+
+
 def _fit_views(
     texts: Sequence[str],
-    targets: np.ndarray,
-    groups: Sequence[np.ndarray],
+    label: np.ndarray,
+    labels: int,
     embedders: Sequence[Embedder],
     progress: Progress,
 ) -> dict[str, FittedView]:
     """By name, static ones and n-grams first."""
+    groups = [np.flatnonzero(label == at) for at in range(labels)]
+    targets = (label[:, None] == np.arange(labels)).astype(np.float32)
     vectors: dict[str, list[np.ndarray]] = {}
     for embedder in sorted(embedders, key=lambda embedder: embedder.slow):
         for at in range(0, len(texts), _STEP):

@@ -10,7 +10,8 @@ from smallfirst.config import schema
 PAGE = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text("utf-8")
 TABLES = [
     schema.Server, schema.Storage, schema.Timeouts, schema.Provider, schema.PriceOverride, schema.Model, schema.Budget, schema.Tenant,
-    schema.Key, schema.Rung, schema.Task, schema.TaskRouter, schema.Scorer, schema.TaskGate, schema.Rollout, schema.Routing, schema.Gate,
+    schema.Key, schema.Rung, schema.Retrieve, schema.Task, schema.TaskRouter, schema.Scorer,
+    schema.TaskGate, schema.Rollout, schema.Routing, schema.Gate,
     schema.TaskCache, schema.SemanticCache, schema.Cache, schema.Learning, schema.Relay, schema.Config,
 ]  # fmt: skip
 

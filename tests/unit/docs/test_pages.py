@@ -24,7 +24,7 @@ PAGES = sorted(
     + [path for folder in ("docs", "design", "examples") for path in (ROOT / folder).rglob("*.md")]
 )
 
-_ENVIRON = {"OPENAI_API_KEY": "x", "ANTHROPIC_API_KEY": "x", "CACHE_URL": "redis://127.0.0.1"}
+_ENVIRON = {"OPENAI_API_KEY": "x", "ANTHROPIC_API_KEY": "x", "CACHE_URL": "redis://127.0.0.1", "GPU_KEY": "x"}
 
 
 def name_of(path: Path) -> str:

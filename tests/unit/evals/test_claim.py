@@ -68,6 +68,32 @@ def test_beside_a_simulated_model_nothing_is_claimed() -> None:
     found = _claim(run, examples)
     assert found.word == "none"
     assert found.sentence == "small: nothing is claimed beside big: big is simulated"
+    assert found.other_usd_per_million is not None
+
+
+def test_by_a_simulated_judge_and_on_train_examples_nothing_is_claimed() -> None:
+    examples = _examples(400)
+    run = run_of({"small": [1.0] * 400, "big": [0.0] * 400}, examples)
+    for told, says in (
+        ({"simulated_judge": "mini"}, "the judge, mini, is simulated"),
+        ({"split": "train"}, "trained on train"),
+    ):
+        found = _claim(
+            msgspec.structs.replace(run, manifest=msgspec.structs.replace(run.manifest, **told)), examples
+        )
+        assert found.word == "none"
+        assert says in found.why
+
+
+def test_a_claim_on_calibration_examples_says_where_proof_is() -> None:
+    examples = _examples(400)
+    run = run_of({"small": [1.0] * 400, "big": [0.0] * 400}, examples)
+    manifest = msgspec.structs.replace(run.manifest, split="calibration")
+    assert (
+        "may have chosen its settings: `smallfirst gate`"
+        in _claim(msgspec.structs.replace(run, manifest=manifest), examples).sentence
+    )
+    assert "gate" not in _claim(run, examples).sentence
 
 
 def test_agreement_compares_values_and_not_how_they_are_written() -> None:

@@ -9,15 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from support.evals import LABELS, home_for, work_for
+from support.examples import nine, save
 from support.scripted import ScriptedUpstream, completion
 
+from smallfirst.config.schema import Retrieve, Rung
 from smallfirst.errors import EvalError, ScorerError
+from smallfirst.evals.arm import model_arm
 from smallfirst.evals.runner import Options, Run
 from smallfirst.evals.session import Home, evaluate
 from smallfirst.evals.store import RunStore
 from smallfirst.ledger import Ledger
+from smallfirst.releases import LearnedHere
 from smallfirst.scoring.scorer import Score
 
 Told = tuple[int, dict[str, Any]]
@@ -168,3 +173,26 @@ async def test_two_examples_of_one_name_are_refused(tmp_path: Path) -> None:
     work.examples[1] = work.examples[0]  # pyright: ignore[reportIndexIssue]
     with pytest.raises(EvalError, match="two examples are called 'e-0'"):
         await evaluate(work, home, store=RunStore(tmp_path / "run"))
+
+
+async def test_an_example_of_the_train_part_is_not_shown_itself(tmp_path: Path) -> None:
+    """Else it would be told its own answer, and a router fitted on such outcomes would trust the model far too much."""
+    examples = nine()
+
+    def told(body: dict[str, Any]) -> Told:
+        *shots, asked = body["messages"]
+        assert asked["content"] not in [shot["content"] for shot in shots]
+        return 200, completion(shots[-1]["content"])
+
+    with ScriptedUpstream(told) as upstream:
+        home = home_for(upstream.base_url, tmp_path)
+        save(home.state, examples)
+        rung = Rung(model="small", retrieve=Retrieve(k=1))
+        task = msgspec.structs.replace(home.config.tasks["triage"], ladder=(rung, "big"))
+        home = Home(msgspec.structs.replace(home.config, tasks={"triage": task}), home.state, tmp_path, {})
+        arm = model_arm("small", "triage", home.config, LearnedHere(home.state))
+        work = msgspec.structs.replace(work_for(home, 1, arms=["big"]), arms=[arm], examples=examples)
+        found = await evaluate(work, home, store=RunStore(tmp_path / "run"))
+    answers = [one for one in found.of("small") if one is not None]
+    assert [len(one.decision["shots"]["0"]["shown"]) for one in answers] == [1] * 9
+    assert all(one.example not in dict(one.decision["shots"]["0"]["shown"]) for one in answers)
