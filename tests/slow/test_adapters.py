@@ -97,6 +97,8 @@ async def test_a_real_vllm(home: Home, adapter: Adapter, vllm: VllmProcess, tmp_
     there = Home(there.config, home.state, tmp_path, there.environ)
     done = await deployed(there, adapter, vllm.base_url)
     assert done.probed.rendered == done.probed.probes >= 20
+    assert done.probed.logprob_mean is not None
+    assert done.probed.logprob_mean < 0.05
     assert done.deployment.base == WEIGHTS
     assert adapter.manifest.served_name in listed(vllm)
     await deployed(there, adapter, vllm.base_url)  # it is there already

@@ -18,6 +18,7 @@ from aiohttp import web
 
 Answer = Callable[[str, list[dict[str, Any]]], tuple[str, float]]
 """From a model's name and messages to a text and its log-probability."""
+_ANSWER, _END = 1_000_001, 2
 Tokens = Callable[[list[dict[str, Any]]], list[int]]
 
 
@@ -42,6 +43,7 @@ class ScriptedVllm:
         self.updating, self.lora, self.max_rank = updating, lora, max_rank
         self.loaded: dict[str, str] = {}
         self.asked: list[tuple[str, Mapping[str, Any]]] = []
+        self._logprobs: dict[int, float] = {}
         self.before_answer: Callable[[], None] = lambda: None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.base_url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
@@ -70,6 +72,7 @@ class ScriptedVllm:
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/completions", self._completions)
         if self.updating:
             app.router.add_post("/v1/load_lora_adapter", self._load)
             app.router.add_post("/v1/unload_lora_adapter", self._unload)
@@ -128,16 +131,31 @@ class ScriptedVllm:
         if name != self.base and name not in self.loaded:
             return _refused(404, f"The model `{name}` does not exist.")
         text, logprob = self.answer(name, body["messages"])
-        told = [{"token": text, "logprob": logprob, "bytes": list(text.encode()), "top_logprobs": []}]
-        choice = {
+        self._logprobs[_ANSWER] = logprob
+        # As vLLM has it: what a constraint forbids is masked before log-probabilities are told.
+        masked = 0.0 if "structured_outputs" in body else logprob
+        told = [{"token": text, "logprob": masked, "bytes": list(text.encode()), "top_logprobs": []}]
+        choice: dict[str, Any] = {
             "index": 0,
             "message": {"role": "assistant", "content": text},
             "finish_reason": "stop",
             "logprobs": {"content": told},
         }
-        return web.json_response(
-            {"id": "c", "object": "chat.completion", "created": 1, "model": name, "choices": [choice]}
-        )
+        whole = {"id": "c", "object": "chat.completion", "created": 1, "model": name, "choices": [choice]}
+        if body.get("return_token_ids") and self.tokens is not None:
+            choice["token_ids"] = [_ANSWER, _END]
+            whole["prompt_token_ids"] = self.tokens(body["messages"])
+        return web.json_response(whole)
+
+    async def _completions(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        assert body["prompt"][-1] == _ANSWER
+        assert body["prompt_logprobs"] == 0
+        told = [
+            None,
+            *({str(token): {"logprob": self._logprobs.get(token, -9.0)}} for token in body["prompt"][1:]),
+        ]
+        return web.json_response({"choices": [{"index": 0, "text": "", "prompt_logprobs": told}]})
 
 
 def _refused(status: int, message: str) -> web.Response:

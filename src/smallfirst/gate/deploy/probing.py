@@ -117,7 +117,7 @@ async def probe(
         async with room:
             body = question.fields | constrained | {"model": name}
             rendered = await server.prompt_sha256(body) if question.probe.prompt_sha256 else None
-            answered = await server.answer(body)
+            answered = await server.answer(body, constrained=bool(constrained))
         done += 1
         progress("comparing its answers", done, len(questions))
         return Told(

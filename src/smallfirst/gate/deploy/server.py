@@ -75,19 +75,45 @@ class Server:
             raise DeployError(f"{self.shown}/models answers {reply.status}: {reply.message}")
         return {str(row["id"]): row.get("parent") for row in rows if isinstance(row, dict) and "id" in row}
 
-    async def answer(self, body: Mapping[str, Any]) -> Answered:
-        """The answer to a chat request that asks for log-probabilities."""
-        reply = await self.post("/chat/completions", body)
+    async def answer(self, body: Mapping[str, Any], *, constrained: bool = False) -> Answered:
+        """The answer to a chat request that asks for log-probabilities: those before the constraint, as trainers have them."""
+        asked = {**body, "return_token_ids": True} if self.engine == "vllm" else body
+        reply = await self.post("/chat/completions", asked)
         try:
             if reply.status == 200:
                 choice = reply.body["choices"][0]
                 text = choice["message"]["content"] or ""
-                return _answered(text, (choice.get("logprobs") or {}).get("content") or ())
+                answered = _answered(text, (choice.get("logprobs") or {}).get("content") or ())
+                if self.engine != "vllm" or not constrained:
+                    return answered
+                prompt, said = reply.body.get("prompt_token_ids"), choice.get("token_ids")
+                return Answered(
+                    text, await self._free_logprob(body["model"], prompt, said, answered), answered.tokens
+                )
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise DeployError(
                 f"{self.shown} answers something that is no chat completion: {reply.message}"
             ) from error
         raise DeployError(f"{self.shown} answers a probe with {reply.status}: {reply.message}")
+
+    async def _free_logprob(
+        self, model: str, prompt: list[int] | None, said: list[int] | None, answered: Answered
+    ) -> float | None:
+        """An answer's log-probability as if nothing had held it: vLLM masks what a constraint forbids before it tells log-probabilities, so that
+        the only label allowed has 0. Therefore the answer is put to it again, as a prompt. None where it does not tell token ids.
+        """
+        if not prompt or not said or not answered.tokens:
+            return None
+        ids = [*prompt, *said[: answered.tokens]]
+        body = {"model": model, "prompt": ids, "max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
+        reply = await self.post("/completions", body)
+        if reply.status != 200:
+            return None
+        told = reply.body["choices"][0].get("prompt_logprobs")
+        if not told or len(told) != len(ids):
+            return None
+        places = zip(told[len(prompt) :], ids[len(prompt) :], strict=True)
+        return sum(float(place[str(token)]["logprob"]) for place, token in places)
 
     async def prompt_sha256(self, body: Mapping[str, Any]) -> str | None:
         """The hash of a chat request's token ids as this server renders it, made as `Probe.prompt_sha256` is; None where it does not tell them."""
