@@ -71,11 +71,12 @@ def quiet(step: str, done: int, total: int) -> None:
     """Nobody watches."""
 
 
-def measured(name: str, tuned: bool, settings: EncoderSettings, seed: int) -> None:
+def measured(name: str, tuned: bool, settings: EncoderSettings, options: argparse.Namespace) -> None:
     """Trains, predicts, prints one row."""
     train, test = SETS[name]()
     embedders = open_embedders([])
-    tunes = TunedBy(open_base(), settings, seed=seed) if tuned else None
+    seed = options.seed
+    tunes = TunedBy(open_base(), settings, seed=seed, task=name, state=options.state) if tuned else None
     began_s = time.perf_counter()
     fitted = fit_head(train, embedders, task="benchmark", seed=seed, progress=quiet, tunes=tunes)
     head, fit_s = head_from(unpack(fitted.data), embedders), time.perf_counter() - began_s
@@ -119,6 +120,9 @@ def main() -> None:
     parser.add_argument("--only", choices=tuple(SETS), action="append")
     parser.add_argument("--method", choices=("head", "encoder"), action="append")
     parser.add_argument("--epochs", type=int, default=EncoderSettings().epochs)
+    parser.add_argument(
+        "--state", type=Path, help="where finished folds are kept: a run that was stopped goes on"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     console.print(
@@ -129,7 +133,7 @@ def main() -> None:
     )
     for name in options.only or SETS:
         for method in options.method or ("head", "encoder"):
-            measured(name, method == "encoder", EncoderSettings(epochs=options.epochs), options.seed)
+            measured(name, method == "encoder", EncoderSettings(epochs=options.epochs), options)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def measure(shape: str, length: int, *, method: str, device: str, steps: int, ba
     load = estimates.Load(max(batch_tokens, length), _SUPERVISED * max(1, batch_tokens // length), length)
     told = estimates.shape_of(config, parameters)
     free = estimates.free_memory(where.type)
-    width = 2 if where.type == "cuda" else 4
+    width = precision.itemsize
     plain = estimates.memory(told, settings, load, weight_bytes=width, checkpointed=False)
     twice = plain.total > free / 2
     if twice:

@@ -150,7 +150,28 @@ def test_a_dry_run_estimates_and_makes_nothing(undisturbed: tuple[Path, dict[str
     assert [one["id"] for one in listed] == [made["adapter"]]
 
 
-def test_the_command_line_starts_without_the_heavy_libraries() -> None:
-    code = "import sys, smallfirst.cli.main, smallfirst.models.adapters.store; print({'torch', 'transformers', 'peft'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+HEAVY = """
+import importlib, pkgutil, sys
+import smallfirst.{package} as package
+for one in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+    importlib.import_module(one.name)
+print({{"torch", "transformers", "peft", "gguf", "llguidance"}} & set(sys.modules))
+"""
+
+
+@pytest.mark.parametrize("package", ["cli", "gateway", "models", "answering", "releases"])
+def test_nothing_but_training_loads_the_heavy_libraries(package: str) -> None:
+    """All modules of the command line and of the data plane: they start in a blink, and where the extra is not installed."""
+    code = HEAVY.format(package=package)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_help_loads_none_of_them_either() -> None:
+    code = (
+        "import sys\nfrom smallfirst.cli.main import app\n"
+        "try:\n    app(['train', '--help'])\nexcept SystemExit:\n    pass\n"
+        "print({'torch', 'transformers', 'peft'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "set()", done.stderr

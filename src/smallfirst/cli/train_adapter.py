@@ -89,6 +89,12 @@ def train_adapter(job: Job, options: AdapterOptions) -> None:
             else "stopped, and nothing is kept: TRL writes no checkpoints"
         )
         raise typer.Exit(_INTERRUPTED) from None
+    except OSError:  # a full disk: `main` says which file
+        if prepared.checkpoints.exists:
+            say.print(
+                "what was done before is written down: once there is room, the same command goes on from there"
+            )
+        raise
     _finish(job, options, tuned)
 
 

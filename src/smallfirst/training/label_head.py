@@ -93,8 +93,8 @@ def fit_head(
     label = _numbers(rows, labels)
     inside = np.flatnonzero(label < len(labels))
     texts = [row.text for row in rows]
-    views = _fit_views(texts, label, len(labels), embedders, progress)
     tuned = tunes.tune(texts, label, len(labels), progress=progress) if tunes else None
+    views = _fit_views(texts, label, len(labels), embedders, progress)
     if tuned is not None:
         views[TUNED] = tuned.view
         embedders = [*embedders, tuned.encoder]

@@ -26,7 +26,8 @@ def run(material: Material, parts: Sequence[int], stepped: Stepped, finished: Fi
 
     An interrupt ends all of them. Raises what a part raised, or `TrainingError` where one was killed.
     """
-    at_once = min(len(parts), os.cpu_count() or 1)
+    cores = _cores()
+    at_once = min(len(parts), cores)
     if at_once < 2 or sum(material.steps(part) for part in parts) < _SMALL_STEPS or _on_gpu():
         for part in parts:
             finished(part, _right(_given(material, part, lambda: stepped(1))))
@@ -35,7 +36,7 @@ def run(material: Material, parts: Sequence[int], stepped: Stepped, finished: Fi
     told: Any = context.Queue()
     waiting = list(parts)
     working: dict[int, BaseProcess] = {}
-    threads = max(1, (os.cpu_count() or 1) // at_once)
+    threads = max(1, cores // at_once)
     try:
         while waiting or working:
             while waiting and len(working) < at_once:
@@ -113,6 +114,12 @@ def _right(given: Given | SmallfirstError | str) -> Given:
     if isinstance(given, str):
         raise TrainingError(f"an encoder could not be trained: {given}")
     return given
+
+
+def _cores() -> int:
+    """Those that this process may use, where the system tells."""
+    told = getattr(os, "sched_getaffinity", None)
+    return len(told(0)) if told else os.cpu_count() or 1
 
 
 def _on_gpu() -> bool:

@@ -13,6 +13,7 @@ import smallfirst
 from smallfirst.models.adapters.adapter import Made, Manifest, Probe
 from smallfirst.models.adapters.store import PEFT, Adapters
 from smallfirst.training.lora.checkpoint import Checkpoints, Position
+from smallfirst.training.lora.device import memory_refused
 from smallfirst.training.lora.loop import Hooks, Loop, computing
 from smallfirst.training.lora.measure import Measured
 from smallfirst.training.lora.prepare import Prepared, contract_sha256
@@ -62,7 +63,7 @@ def _saved(prepared: Prepared, position: Position, hooks: Hooks) -> Tuned:
         hooks.progress(what, done, total)
         hooks.stop()
 
-    with computing(work):
+    with memory_refused(prepared.settings), computing(work):
         measured = prepared.final.measure(work.model, progress=progress)
     data = b"".join(msgspec.json.encode(probe) + b"\n" for probe in _probes(prepared, measured))
     adapters = Adapters(order.state)

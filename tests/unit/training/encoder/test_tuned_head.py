@@ -155,7 +155,7 @@ def test_the_mean_of_encoders_is_served_as_an_encoder(folder: Path) -> None:
 
 
 def test_parts_side_by_side_are_the_parts_in_turn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(side_by_side, "_cores", lambda: 2)
     given: dict[bool, dict[int, Given]] = {}
     for apart in (False, True):
         monkeypatch.setattr(side_by_side, "_SMALL_STEPS", 0 if apart else 1_000_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -111,3 +112,24 @@ def test_two_processes_do_not_train_the_same(tmp_path: Path, checkpoints: Checkp
     with checkpoints.held():
         checkpoints.remove()
     assert not checkpoints.folder.exists()
+
+
+def test_a_lock_that_was_removed_meanwhile_is_taken_anew(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who held it before removes it at the end; one that was opened before that locks nobody out."""
+    real, path = fcntl.flock, checkpoints.folder / "run.lock"
+
+    def removed(descriptor: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", real)
+        path.unlink()
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", removed)
+    with checkpoints.held():
+        assert path.exists()
+        with (
+            pytest.raises(StateError, match="trained by another process"),
+            Checkpoints(checkpoints.folder.parents[1], "ticket/triage", KEY).held(),
+        ):
+            pass

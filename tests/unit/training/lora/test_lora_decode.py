@@ -17,6 +17,7 @@ from support.tiny_adapter import opened_tiny_base
 
 from smallfirst.answering.check import compile_check
 from smallfirst.contracts import Contract, JsonContract, LabelContract, TextContract
+from smallfirst.training.lora import decode as decode_module
 from smallfirst.training.lora.constraints import constraint_on
 from smallfirst.training.lora.decode import Decoded, Decoder, decode, label_logprobs, label_probabilities
 from smallfirst.training.lora.rendering import Template
@@ -70,6 +71,28 @@ def test_a_batch_answers_as_each_prompt_alone(
         (alone,) = answers(model, tokenizer, [prompt], contract, max_tokens=16)
         assert (alone.text, alone.tokens, alone.ended) == (answer.text, answer.tokens, answer.ended)
         assert alone.logprob == pytest.approx(answer.logprob, abs=1e-3)
+
+
+def test_long_prompts_are_answered_fewer_at_once(
+    model: Any, tokenizer: Any, prompts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys and values of all are kept: 16 that fill the context would need more memory than a step of the training."""
+    together = answers(model, tokenizer, prompts, ONE)
+    most = 2 * max(map(len, prompts))
+    monkeypatch.setattr(decode_module, "TOKENS_TOGETHER", most)
+    sizes: list[int] = []
+    real = decode_module.Stream
+
+    def seen(model: Any, beginning: Any, some: Any) -> Any:
+        sizes.append(len(some))
+        assert len(some) * max(map(len, some)) <= most
+        return real(model, beginning, some)
+
+    monkeypatch.setattr(decode_module, "Stream", seen)
+    fewer = answers(model, tokenizer, prompts, ONE)
+    assert [one.text for one in fewer] == [one.text for one in together]
+    assert sum(sizes) == len(prompts)
+    assert 1 < len(sizes) < len(prompts)
 
 
 def test_free_text_is_what_transformers_generates(model: Any, tokenizer: Any, prompts: Any) -> None:
