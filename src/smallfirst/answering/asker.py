@@ -23,7 +23,7 @@ from smallfirst.wire.openai_logprobs import first_token
 NO_RUNG = -1
 _CONSTRAINED_TOKENS = 1  # the choices are digits
 _FREE_TOKENS = 2  # some models begin with a line break
-_ALTERNATIVES = 20  # the most that OpenAI and vLLM tell: they are those before decoding is constrained, so that digits may be far down
+_ALTERNATIVES = 20  # the most that OpenAI and vLLM tell; where they are those before decoding is constrained (llama.cpp), digits may be far down
 
 
 class Asker:
