@@ -1,8 +1,8 @@
 """A label head, and the same over an encoder that is tuned too: `python -m benchmarks.encoder --only banking77-2000`.
 
 The development sets are found by SMALLFIRST_DATA (default ../shared/data). The 2,003 rows of banking77 that are measured on are those that no setting
-was chosen on (design/010-encoder.md); helpdesk is trained on its train part and measured on its calibration part. Prints the table of
-docs/encoder.md, a row as soon as it is known.
+was chosen on (design/010-encoder.md); helpdesk is trained on its train part and measured on its calibration part. Prints a
+row as soon as it is known.
 """
 
 from __future__ import annotations
