@@ -19,8 +19,8 @@ from smallfirst.errors import ConfigError, StateError
 from smallfirst.money import format_usd
 
 if TYPE_CHECKING:
-    from smallfirst.planning.bill import Bill, Cached, Latency, Line, Section
-    from smallfirst.planning.counterfactual import Counterfactual, TaskCounterfactual
+    from smallfirst.planning.bill.bill import Bill, Cached, Latency, Line, Section
+    from smallfirst.planning.bill.counterfactual import Counterfactual, TaskCounterfactual
 
 _GROUPS = ("task", "model", "key", "tenant", "provider", "day")
 _SECONDS_PER_HOUR = 3600
@@ -41,7 +41,7 @@ def bill(
 ) -> None:
     """What was spent, and what it is compared with."""
     from smallfirst.ledger import Ledger, Span
-    from smallfirst.planning.bill import make_bill
+    from smallfirst.planning.bill.bill import make_bill
 
     if by not in _GROUPS:
         raise ConfigError(f"expected one of {', '.join(_GROUPS)}, not {by!r}", path="--by")

@@ -8,9 +8,9 @@ from typing import Any
 from smallfirst.datasets.example import SPLITS
 from smallfirst.datasets.figures import chars_of
 from smallfirst.datasets.manifest import Manifest
-from smallfirst.errors import ConfigError
+from smallfirst.drawing import GREY, INK, altair_for
 
-_INK, _GREY, _PALE = "#1f2933", "#6b7785", "#eef1f3"
+_PALE = "#eef1f3"
 _COLOURS = ("#0a7d5a", "#7fb8a4", "#c9922e")  # train, calibration, held-out
 _NAMES = {"train": "train", "calibration": "calibration", "heldout": "held-out"}
 _WIDTH, _ROW_HEIGHT, _LENGTHS_HEIGHT = 420, 18, 160
@@ -19,23 +19,17 @@ _MOST_LABELS = 80
 
 def draw(path: Path, manifest: Manifest) -> None:
     """Writes it; the ending of `path`, `.png` or `.svg`, decides how. Raises `ConfigError` for another, or without the drawing library."""
-    if path.suffix not in (".png", ".svg"):
-        raise ConfigError(f"a picture is .png or .svg, not {path.name}")
-    try:
-        import altair as alt
-        import vl_convert  # noqa: F401  (altair draws with it and would say so late)
-    except ImportError as error:
-        raise ConfigError("drawing needs: pip install 'smallfirst[learn]'") from error
+    alt = altair_for(path)
     charts = [_labels(alt, manifest)] if any(part.labels for part in manifest.parts.values()) else []
     charts.append(_lengths(alt, manifest))
     told = ", ".join(f"{manifest.parts[part].rows:,} {_NAMES[part]}" for part in SPLITS)
     title = alt.TitleParams(
-        manifest.task, subtitle=told, anchor="start", color=_INK, subtitleColor=_GREY, fontSize=15, offset=14
+        manifest.task, subtitle=told, anchor="start", color=INK, subtitleColor=GREY, fontSize=15, offset=14
     )
     chart = alt.vconcat(*charts, spacing=30).properties(title=title, background="white", padding=16)
     chart = chart.configure_view(stroke=None).configure_axis(
-        labelColor=_GREY,
-        titleColor=_INK,
+        labelColor=GREY,
+        titleColor=INK,
         titleFontWeight="normal",
         gridColor=_PALE,
         domain=False,

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from smallfirst.errors import ConfigError
+from smallfirst.drawing import GREY, INK, OURS, PALE, altair_for, axis, save_chart
 from smallfirst.evals.cost_quality import CostQuality
 from smallfirst.statistics import RiskCoverage
 
 if TYPE_CHECKING:
     import altair
 
-OURS, INK, GREY, PALE = "#0a7d5a", "#1f2933", "#6b7785", "#b8c0c8"
-_WIDTH, _HEIGHT = 560, 340
 _POINTS = 400  # drawn of a curve: more than its pixels can tell apart
 
 # Curves rise: left above them and right below them is room.
@@ -71,18 +69,6 @@ def draw_risk_coverage(path: Path, curve: RiskCoverage, *, title: str = "") -> N
     _save(alt, path, layers, ("Calls answered, surest first, %", "Wrong among them, %", title))
 
 
-def altair_for(path: Path) -> Any:
-    """The drawing library, for a picture of that name. Raises `ConfigError` where it is not installed, or for another ending."""
-    if path.suffix not in (".png", ".svg"):
-        raise ConfigError(f"a picture is .png or .svg, not {path.name}")
-    try:
-        import altair as alt
-        import vl_convert  # noqa: F401  (altair draws with it and would say so late)
-    except ImportError as error:
-        raise ConfigError("drawing curves needs: pip install 'smallfirst[learn]'") from error
-    return alt
-
-
 def _line(alt: Any, x: Any, y: Any, *, colour: str, dashed: bool = False) -> altair.Chart:
     rows = [{"x": float(a), "y": float(b)} for a, b in zip(x, y, strict=True)]
     width = 2.5 if colour == OURS else 1.5
@@ -112,33 +98,3 @@ def _save(alt: Any, path: Path, layers: list[altair.Chart], words: tuple[str, st
     x = alt.X("x:Q", axis=axis(alt, across, grid=False), scale=alt.Scale(domain=[0, 100]))
     y = alt.Y("y:Q", axis=axis(alt, up, grid=True), scale=alt.Scale(zero=False, nice=True))
     save_chart(alt, path, alt.layer(*layers).encode(x=x, y=y), title=title)
-
-
-def axis(alt: Any, title: str, *, grid: bool) -> Any:
-    """An axis as all pictures have it: with rules across, or with a line and ticks."""
-    return alt.Axis(
-        title=title,
-        grid=grid,
-        gridColor="#eef1f3",
-        domain=not grid,
-        ticks=not grid,
-        domainColor=PALE,
-        tickColor=PALE,
-        labelColor=GREY,
-        titleColor=INK,
-        tickCount=6,
-    )
-
-
-def save_chart(alt: Any, path: Path, chart: Any, *, title: str = "", sized: bool = False) -> None:
-    """Writes a picture in the house's frame. `sized`: its parts have a width and a height of their own."""
-    size = {} if sized else {"width": _WIDTH, "height": _HEIGHT}
-    chart = (
-        chart.properties(**size, background="white", padding=16)
-        .configure_view(stroke=None)
-        .configure_axis(titleFontWeight="normal", titleFontSize=13, labelFontSize=12, titlePadding=10)
-    )
-    if title:
-        heading = alt.TitleParams(title, anchor="start", color=INK, fontSize=15, fontWeight="bold", offset=14)
-        chart = chart.properties(title=heading)
-    chart.save(str(path), **({"ppi": 144} if path.suffix == ".png" else {}))

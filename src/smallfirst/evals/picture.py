@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from smallfirst.evals.charts import INK, OURS, altair_for, axis, save_chart
+from smallfirst.drawing import INK, OURS, altair_for, axis, save_chart
 from smallfirst.evals.comparison import ArmReport
 
 

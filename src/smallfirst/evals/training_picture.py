@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from smallfirst.drawing import GREY, INK, OURS, PALE, altair_for, axis, save_chart
 from smallfirst.durable import write_whole
 from smallfirst.errors import ConfigError
-from smallfirst.evals.charts import GREY, INK, OURS, PALE, altair_for, axis, save_chart
 
 _HEIGHT, _WIDTH = 170, 520
 _POINTS = 20  # from so many on, a line's points are not marked

@@ -1,6 +1,5 @@
-"""What it costs, and what it would have cost: read from the ledger, never written to it."""
+"""What it costs, what it would cost, and what it would take: read from the ledger, never written to it."""
 
-from smallfirst.planning.bill import Bill, make_bill
-from smallfirst.planning.counterfactual import Counterfactual, TaskCounterfactual
+from smallfirst.planning.bill import Bill, Counterfactual, TaskCounterfactual, make_bill
 
 __all__ = ["Bill", "Counterfactual", "TaskCounterfactual", "make_bill"]

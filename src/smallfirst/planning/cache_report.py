@@ -10,7 +10,7 @@ import msgspec
 from smallfirst.cache.semantic.standing import Figures, Standing
 from smallfirst.cache.stores.store import Counted
 from smallfirst.ledger.reports import CacheSums
-from smallfirst.planning.cached import Cached, with_asked
+from smallfirst.planning.bill.cached import Cached, with_asked
 from smallfirst.releases.cache_words import cache_words
 from smallfirst.releases.policy import Policy
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from smallfirst.drawing import GREY, INK, OURS, PALE, altair_for, axis, save_chart
 from smallfirst.evals.cache.decision import Figures
-from smallfirst.evals.charts import GREY, INK, OURS, PALE, altair_for, axis, save_chart
 
 _LOOKS = {"fixed": (GREY, "fixed cosine"), "vcache": (INK, "vCache's rule"), "ours": (OURS, "smallfirst")}
 _NAME = {"align": "left", "dx": 9, "dy": -11, "fontSize": 12.5}

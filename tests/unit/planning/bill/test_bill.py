@@ -15,7 +15,7 @@ from smallfirst.ledger.records import Heartbeat
 from smallfirst.ledger.reports import Span
 from smallfirst.ledger.rollups import MS_PER_HOUR
 from smallfirst.ledger.segment import Position
-from smallfirst.planning.bill import make_bill
+from smallfirst.planning.bill.bill import make_bill
 
 _GROUPS = ("task", "model", "key", "tenant", "provider", "day")
 

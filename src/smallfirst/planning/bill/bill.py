@@ -24,8 +24,8 @@ from smallfirst.ledger.reports import (
     Span,
 )
 from smallfirst.ledger.rollups import ANSWERED
-from smallfirst.planning.cached import Cached, with_asked
-from smallfirst.planning.counterfactual import Counterfactual, counterfactual
+from smallfirst.planning.bill.cached import Cached, with_asked
+from smallfirst.planning.bill.counterfactual import Counterfactual, counterfactual
 
 _ORIGINS = ("client", "shadow", "spot-check", "explore", "eval", "replay")
 _UNANSWERED_CALLS = ("refused", "error", "cancelled", "cut", "lost")

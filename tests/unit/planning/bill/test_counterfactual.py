@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from smallfirst.ledger.reports import FrontierSums
-from smallfirst.planning.counterfactual import LEAST_ANSWERS, counterfactual
+from smallfirst.planning.bill.counterfactual import LEAST_ANSWERS, counterfactual
 
 
 def sums(pairs, *, task="triage", model="frontier", paid=0, unknown=0, simulated=False, last_hour=1):
