@@ -46,7 +46,7 @@ def import_(
     """Note what a file tells, row by row. Exit status 1 where a row was refused; doing it again changes nothing."""
     from smallfirst import limits
     from smallfirst.ledger import Ledger
-    from smallfirst.ledger.queries import ASIDE
+    from smallfirst.ledger.records import ASIDE
     from smallfirst.ledger.told_file import import_outcomes
 
     if not source or len(source) > limits.MAX_OUTCOME_SOURCE_CHARS or source in ASIDE:

@@ -18,7 +18,8 @@ from smallfirst.datasets.lines import read_lines
 from smallfirst.datasets.row import Tally
 from smallfirst.errors import BadRequest, ScorerError
 from smallfirst.ledger.filter import Filter
-from smallfirst.ledger.queries import ASIDE, Queries
+from smallfirst.ledger.queries import Queries
+from smallfirst.ledger.records import ASIDE
 
 _PAGE = 500
 _MACHINES = ("judge", *ASIDE)  # sources of scores that no person gave

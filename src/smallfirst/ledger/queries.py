@@ -23,7 +23,7 @@ from smallfirst.ledger.outcome_queries import (
     ToldOutcome,
 )
 from smallfirst.ledger.reader import Value
-from smallfirst.ledger.records import Attempt, Call
+from smallfirst.ledger.records import ASIDE, OWN_PURSE, Attempt, Call
 from smallfirst.ledger.rows import attempt_from_row, call_from_row
 
 __all__ = [
@@ -40,11 +40,8 @@ __all__ = [
 ]
 
 HOURS_PER_DAY = 24
-_DAY_MS = 86_400_000
 LEAST_ANSWERS = 20  # below this a quantile of history says little
 HISTORY_HOURS = 30 * HOURS_PER_DAY
-ASIDE = ("explore", "shadow", "spot-check")  # origins of calls that are answered again, off a client's path
-_OWN_PURSE = ("eval", "replay", *ASIDE)  # origins that no budget of a key, tenant or task pays for
 _COLUMN_BY_SCOPE = {"key": "key", "tenant": "tenant", "task": "task"}
 
 
@@ -183,14 +180,13 @@ class Queries(OutcomeQueries):
         """
         kind, _, part = scope[0].partition(" ")
         column = _COLUMN_BY_SCOPE[kind]
-        own = [self._reader.number(origin) for origin in _OWN_PURSE]
+        own = [self._reader.number(origin) for origin in OWN_PURSE]
         marks = ", ".join("?" * len(own))
         if part:
             rows = self._reader.rows(
-                "SELECT coalesce(sum(attempts.cost_nusd), 0) FROM calls JOIN attempts ON attempts.call = calls.n"
-                f" WHERE calls.at_ms >= ? AND calls.at_ms < ? AND calls.{column} = ? AND attempts.frontier"
-                f" AND calls.origin NOT IN ({marks})",
-                (day * _DAY_MS, (day + 1) * _DAY_MS, self._reader.number(scope[1]), *own),
+                "SELECT coalesce(sum(cost_nusd), 0) FROM hourly_frontier_spend"
+                f" WHERE hour >= ? AND hour < ? AND {column} = ?",
+                (day * HOURS_PER_DAY, (day + 1) * HOURS_PER_DAY, self._reader.number(scope[1])),
             )
             return rows[0][0]
         rows = self._reader.rows(

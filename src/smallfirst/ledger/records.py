@@ -14,6 +14,12 @@ from smallfirst.chat import Origin, Usage
 CallStatus = Literal["ok", "refused", "error", "cancelled", "cut", "lost"]
 """`refused`: by us, before any attempt. `cut`: the stream broke after its first byte. `lost`: the process died; settled by recovery."""
 
+ASIDE: tuple[Origin, ...] = ("explore", "shadow", "spot-check")
+"""Origins of calls that are answered again, off a client's path."""
+
+OWN_PURSE: tuple[Origin, ...] = ("eval", "replay", *ASIDE)
+"""Origins that no budget of a key, tenant or task pays for."""
+
 AttemptKind = Literal["first", "retry", "climb", "relay", "route"]
 """`route`: a router's question to a small model, how hard the call is. It answers nobody and has no rung (−1)."""
 
@@ -54,6 +60,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     usage_source: UsageSource = "none"
     price_version: str = ""
     cost_nusd: int | None = 0  # None: the price is unknown
+    # what the prompt had cost without the provider's prompt cache, less what it cost; below 0 where writing cost more
+    prompt_cache_saved_nusd: int = 0
     simulated: bool = False
     frontier: bool = False  # asked of the ladder's last model, or of a model named directly
 

@@ -15,7 +15,7 @@ from typing import Any
 from smallfirst.ledger import store
 from smallfirst.ledger.buckets import bucket
 from smallfirst.ledger.names import Ids
-from smallfirst.ledger.records import Attempt, Call, Heartbeat
+from smallfirst.ledger.records import OWN_PURSE, Attempt, Call, Heartbeat
 
 MS_PER_HOUR = 3_600_000
 SECONDS_PER_HOUR = 3600
@@ -40,7 +40,15 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "hourly_attempts": (
         ("hour", "tenant", "key", "task", "model", "provider", "origin", "status", "simulated"),
-        ("attempts", *TOKEN_CLASSES, "cost_nusd", "unknown_attempts", "estimated_attempts", "estimated_nusd"),
+        (
+            "attempts",
+            *TOKEN_CLASSES,
+            "cost_nusd",
+            "unknown_attempts",
+            "estimated_attempts",
+            "estimated_nusd",
+            "prompt_cache_saved_nusd",
+        ),
     ),
     "hourly_latency": (("hour", "tenant", "task", "model", "origin", "measure", "bucket"), ("calls",)),
     "hourly_output": (("task", "model", "hour", "bucket"), ("attempts",)),
@@ -48,6 +56,7 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("hour", "tenant", "task", "model", "simulated"),
         ("calls", "unknown_calls", "paid_nusd", "frontier_nusd", "bytes", "bytes2", "nusd2", "cross"),
     ),
+    "hourly_frontier_spend": (("hour", "tenant", "key", "task"), ("cost_nusd",)),
     "hourly_models": (("hour", "model"), ("seconds", "cost_nusd")),
     "hourly_cache": (("hour", "tenant", "task", "result"), ("calls", "unknown_calls", "saved_nusd")),
 }
@@ -102,6 +111,8 @@ class Rollups:
                 ids[attempt.status],
             )
             _add(self._sums["hourly_attempts"], (*of, attempt.simulated), _attempt_sums(attempt))
+            if attempt.frontier and attempt.cost_nusd and call.origin not in OWN_PURSE:
+                _count(self._counts["hourly_frontier_spend"], (hour, tenant, key, task), attempt.cost_nusd)
             # How long a rung's answers are: a router's question to the same model has another length.
             answers = attempt.status in ANSWERED and attempt.kind != "route"
             if answers and attempt.usage_source == "reported":
@@ -192,11 +203,12 @@ def _attempt_sums(attempt: Attempt) -> tuple[int, ...]:
         int(cost is None),
         int(estimated),
         (cost or 0) if estimated else 0,
+        attempt.prompt_cache_saved_nusd,
     )
 
 
-def _count(counts: dict[_Key, int], key: _Key) -> None:
-    counts[key] = counts.get(key, 0) + 1
+def _count(counts: dict[_Key, int], key: _Key, amount: int = 1) -> None:
+    counts[key] = counts.get(key, 0) + amount
 
 
 def _add(sums: _Sums, key: _Key, values: tuple[Any, ...]) -> None:

@@ -88,6 +88,7 @@ def attempt_row(n: int, attempt: Attempt, ids: Ids) -> tuple[Any, ...]:
         attempt.upstream_id or None,
         attempt.reason or None,
         attempt.system_fingerprint or None,
+        attempt.prompt_cache_saved_nusd,
     )
 
 
@@ -154,4 +155,5 @@ def attempt_from_row(row: tuple[Any, ...], names: Names) -> Attempt:
         upstream_id=row[27] or "",
         reason=row[28] or "",
         system_fingerprint=row[29] or "",
+        prompt_cache_saved_nusd=row[30],
     )

@@ -16,8 +16,8 @@ import msgspec
 from smallfirst import limits
 from smallfirst.ledger.erasure import now_ms
 from smallfirst.ledger.outcomes import Kept
-from smallfirst.ledger.queries import ASIDE, NamedCall, Queries
-from smallfirst.ledger.records import Outcome, OutcomeKind
+from smallfirst.ledger.queries import NamedCall, Queries
+from smallfirst.ledger.records import ASIDE, Outcome, OutcomeKind
 from smallfirst.wire.depth import deeper_than
 
 KINDS: tuple[str, ...] = get_args(OutcomeKind)

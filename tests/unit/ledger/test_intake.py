@@ -17,12 +17,19 @@ from smallfirst.ledger.intake import Intake
 from smallfirst.ledger.names import Names
 from smallfirst.ledger.queries import Queries
 from smallfirst.ledger.reader import Reader
-from smallfirst.ledger.records import Heartbeat, Outcome
+from smallfirst.ledger.records import OWN_PURSE, Heartbeat, Outcome
 from smallfirst.ledger.rollups import MS_PER_HOUR
 from smallfirst.ledger.segment import Position
 
 _TABLES = ("calls", "attempts", "bodies", "intents_open")
-_ROLLUPS = ("hourly_calls", "hourly_attempts", "hourly_latency", "hourly_output", "hourly_frontier")
+_ROLLUPS = (
+    "hourly_calls",
+    "hourly_attempts",
+    "hourly_latency",
+    "hourly_output",
+    "hourly_frontier",
+    "hourly_frontier_spend",
+)
 
 
 @pytest.fixture
@@ -90,10 +97,17 @@ def _hourly_sums(conn, made, batch):
     assert grouped("SELECT * FROM hourly_attempts") == grouped(
         f"SELECT {by_call}, a.model, provider, origin, a.status, simulated, count(*), {tokens},"
         " coalesce(sum(a.cost_nusd), 0), sum(a.cost_nusd IS NULL), sum(usage_source = e.id),"
-        " coalesce(sum(a.cost_nusd) FILTER (WHERE usage_source = e.id), 0)"
+        " coalesce(sum(a.cost_nusd) FILTER (WHERE usage_source = e.id), 0),"
+        " sum(prompt_cache_saved_nusd)"
         " FROM attempts a JOIN calls ON calls.n = a.call"
         " JOIN (SELECT coalesce(max(id), -1) AS id FROM names WHERE name = 'estimated') e"
         " GROUP BY 1,2,3,4,5,6,7,8,9"
+    )
+    own = ", ".join(f"'{origin}'" for origin in OWN_PURSE)
+    assert grouped("SELECT * FROM hourly_frontier_spend") == grouped(
+        f"SELECT {by_call}, sum(a.cost_nusd) FROM attempts a JOIN calls ON calls.n = a.call"
+        " JOIN names ON names.id = origin"
+        f" WHERE frontier AND a.cost_nusd > 0 AND names.name NOT IN ({own}) GROUP BY 1,2,3,4"
     )
     assert grouped("SELECT * FROM hourly_cache") == grouped(
         f"SELECT at_ms / {MS_PER_HOUR}, tenant, task, names.id, count(*), sum(saved_nusd IS NULL),"

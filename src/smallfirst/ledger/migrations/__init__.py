@@ -2,13 +2,14 @@
 file.
 """
 
-from smallfirst.ledger.migrations import m001_initial, m002_learning, m003_answered_as, m004_cache
+from smallfirst.ledger.migrations import m001_initial, m002_learning, m003_answered_as, m004_cache, m005_money
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     m001_initial.STATEMENTS,
     m002_learning.STATEMENTS,
     m003_answered_as.STATEMENTS,
     m004_cache.STATEMENTS,
+    m005_money.STATEMENTS,
 )
 
 __all__ = ["MIGRATIONS"]
