@@ -14,10 +14,12 @@ SmallfirstError
     ├── Untranslatable        400  a field that the answering provider's dialect cannot say
     ├── BadKey                401  missing, unknown or revoked
     ├── NotAllowed            403
+    ├── Stopped               403  by an operator: names the scope
     ├── UnknownModel          404  names the nearest known
     ├── UnknownRoute          404
     ├── BodyTooLarge          413
     ├── BudgetExceeded        429  names the budget
+    ├── RateLimited           429  names the limit, and when to come again
     ├── Overloaded            503  our own bounds: calls in flight, journal
     ├── LedgerUnavailable     503  a call that cannot be recorded is not made
     ├── UpstreamError         502  what an upstream did wrong
@@ -119,7 +121,40 @@ class BodyTooLarge(CallError):
 
 
 class BudgetExceeded(CallError):
+    """`budget` is which one, in words. `leaves_small`: the call may still be answered by the small rungs of its ladder, if they fit."""
+
     status, type, code = 429, "rate_limit_error", "budget_exceeded"
+
+    def __init__(self, message: str, *, budget: str = "", leaves_small: bool = False) -> None:
+        super().__init__(message)
+        self.budget = budget
+        self.leaves_small = leaves_small
+
+
+class Stopped(CallError):
+    """An operator has stopped whom the call is from, or what it asks. `is_model`: it is a model alone, and another may be asked."""
+
+    status, type, code = 403, "permission_error", "stopped"
+
+    def __init__(self, message: str, *, is_model: bool = False) -> None:
+        super().__init__(message)
+        self.is_model = is_model
+
+
+class RateLimited(CallError):
+    """Too fast. `scope_kind` is whose limit it was ("key", "tenant", "task" or "gateway"), `counted` what it counts. Without `retry_after_s` asking
+    again is of no use: the call can never be let in.
+    """
+
+    status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
+
+    def __init__(
+        self, message: str, *, scope_kind: str, counted: str, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.scope_kind = scope_kind
+        self.counted = counted
+        self.retry = retry_after_s is not None
 
 
 class Overloaded(CallError):
@@ -141,6 +176,7 @@ class UpstreamError(CallError):
 
     status, type, code = 502, "api_error", "upstream_error"
     kind = "error"
+    request_id = ""  # the upstream's own name for the request, where its headers had come
 
 
 class UpstreamRefused(UpstreamError):

@@ -72,6 +72,24 @@ MAX_HISTORIES = 4096  # pairs of task and model whose answers' lengths are follo
 RESERVED_TOKENS_PER_IMAGE = 4096
 RESERVED_TOKENS_PER_MESSAGE = 16
 
+# Alarms of budgets, and where they are sent.
+MAX_ALARMS_OF_BUDGET = 16
+WEBHOOKS_WAITING = 256  # deliveries under way or to be tried again; more are given up at once
+WEBHOOK_TIMEOUT_S = 10.0  # of one try
+WEBHOOK_TRIES = 6
+WEBHOOK_RETRY_FIRST_S = 2.0  # then four times as long after each failure
+WEBHOOK_STOP_S = 2.0  # a gateway that ends waits so long for deliveries under way
+
+# Stops.
+STOPS_EVERY_S = 0.25  # how often a gateway looks whether something was stopped, or may go on
+MAX_STOPS = 10_000
+MAX_STOPS_BYTES = 32 * 2**20  # more than so many stops come to, with the longest names and reasons
+
+# Rate limits: what has gathered while nobody called may come at once, up to so many seconds' worth.
+RATE_BURST_S = 60.0
+MAX_RATE_BURST_S = 3600.0
+MAX_RATE_PER_MINUTE = 10**12
+
 # A task's ladder.
 MAX_RUNGS = 8
 
@@ -181,3 +199,7 @@ CACHE_CHECK_PATIENCE_S = 120.0  # for a spot check to be made; one that cannot b
 # A judge: what it is shown of one text, its beginning and its end, and of a conversation.
 MAX_JUDGED_CHARS = 20_000
 MAX_JUDGED_TURNS = 40
+
+# An account that a ledger is held against.
+MAX_INVOICE_DOCUMENT_BYTES = 256 * 2**20  # of one JSON document; JSON Lines and CSV may be of any size
+DIFFERENCES_KEPT = 10_000  # differing calls in a report; all of them are in its CSV

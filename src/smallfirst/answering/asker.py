@@ -71,7 +71,7 @@ class Asker:
                 usage=peek.usage,
                 answer_chars=len(whole.text),
                 stop=peek.stop or "",
-                upstream_id=peek.id,
+                upstream_id=whole.upstream_id,
                 upstream_model=peek.model,
             )
         return Said(text=whole.text, first=first_token(whole.data) if model.gives_logprobs else ())

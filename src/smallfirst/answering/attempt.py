@@ -7,7 +7,7 @@ import contextlib
 import datetime
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from smallfirst import limits
 from smallfirst.answering.account import Account, Plan
@@ -38,6 +38,21 @@ _STATUS_BY_KIND: dict[str, AttemptStatus] = {
     "broken": "broken",
     "breaker": "error",
 }
+
+
+class Seen(Protocol):
+    """What was read of a stream by the time it broke off: `wire`'s peeks. `usage` may be that of its prompt alone."""
+
+    @property
+    def chars(self) -> int: ...
+    @property
+    def usage(self) -> Usage | None: ...
+    @property
+    def whole_usage(self) -> Usage | None: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def model(self) -> str: ...
 
 
 class Clock:
@@ -77,6 +92,7 @@ class Attempting:
         "price",
         "prompt_bytes",
         "record",
+        "seen",
         "started_ms",
         "ttft_ms",
     )
@@ -101,6 +117,7 @@ class Attempting:
         self._clock = clock
         self.ttft_ms: float | None = None
         self.record: Attempt | None = None
+        self.seen: Seen | None = None  # of a stream that is read before it is released
         account.reserve(plan)
         self.started_ms = clock.ms()
         endpoint.breaker.begin()
@@ -151,29 +168,42 @@ class Attempting:
         )
 
     def broke_off(
-        self, status: AttemptStatus, *, answer_chars: int | None, usage: Usage | None = None, reason: str = ""
+        self, status: AttemptStatus, *, seen: Seen | None = None, reason: str = "", upstream_id: str = ""
     ) -> Attempt:
-        """It ended before its answer did: cut, timed out or cancelled. Billed for what was generated, which is estimated.
+        """It ended before its answer did: cut, timed out or cancelled. Billed for what was generated: as it was reported, where only the very end
+        is missing, else as an estimate.
 
-        `answer_chars` is what was seen of the answer, None if nothing could be seen; `usage` what the stream had reported by then.
+        `seen` is what was seen of the answer: that of `self.seen` where it is not given, nothing where neither is.
         """
         if self.record is not None:
             return self.record
-        prompt_bytes = self.prompt_bytes
-        seconds = (self._clock.ms() - self.started_ms) / 1000
-        meter = self.model.meter
-        if answer_chars is None:
-            most = self.plan.reserved_usage.output_tokens
-            estimate = meter.estimate_unseen(prompt_bytes=prompt_bytes, seconds=seconds, at_most_tokens=most)
-        else:
-            estimate = meter.estimate(prompt_bytes=prompt_bytes, answer_chars=answer_chars)
-        if (
-            usage is not None and usage.prompt_tokens and credible(usage)
-        ):  # Anthropic tells the prompt's tokens first
-            output = max(estimate.output_tokens, usage.output_tokens)
-            estimate = replace_output(usage, output)
+        seen = seen or self.seen
+        usage = None if seen is None else seen.whole_usage
+        source: UsageSource = "reported"
+        if usage is None or not credible(usage):
+            usage, source = self._estimated(seen), "estimated"
         self._health(status)
-        return self._finish(status, estimate, "estimated", reason=reason)
+        return self._finish(
+            status,
+            usage,
+            source,
+            reason=reason,
+            upstream_id=upstream_id or (seen.id if seen is not None else ""),
+            upstream_model=seen.model if seen is not None else "",
+        )
+
+    def _estimated(self, seen: Seen | None) -> Usage:
+        meter, prompt_bytes = self.model.meter, self.prompt_bytes
+        if seen is None:
+            seconds = (self._clock.ms() - self.started_ms) / 1000
+            most = self.plan.reserved_usage.output_tokens
+            return meter.estimate_unseen(prompt_bytes=prompt_bytes, seconds=seconds, at_most_tokens=most)
+        estimate = meter.estimate(prompt_bytes=prompt_bytes, answer_chars=seen.chars)
+        told = seen.usage
+        if told is None or not told.prompt_tokens or not credible(told):
+            return estimate
+        # Anthropic tells the prompt's tokens first
+        return replace_output(told, max(estimate.output_tokens, told.output_tokens))
 
     def failed(
         self, kind: str, *, reason: str, http_status: int = 0, healthy: bool | None = False
@@ -212,8 +242,10 @@ class Attempting:
         self.endpoint.in_flight -= 1
         self.model.in_flight -= 1
         cost: int | None = 0
+        saved = 0
         if source != "none":
             cost = self.price.cost_nusd(usage) if self.price else None
+            saved = self.price.prompt_cache_saved_nusd(usage) if self.price else 0
         plan = self.plan
         self.record = Attempt(
             seq=plan.seq,
@@ -236,6 +268,7 @@ class Attempting:
             usage_source=source,
             price_version=plan.price_version,
             cost_nusd=cost,
+            prompt_cache_saved_nusd=saved,
             simulated=plan.simulated,
             frontier=plan.frontier,
         )
@@ -256,19 +289,19 @@ def settling(attempting: Attempting) -> Iterator[None]:
         attempting.failed(error.kind, reason=str(error))
         raise
     except UpstreamTimeout as error:
-        attempting.broke_off("timeout", answer_chars=None, reason=str(error))
+        attempting.broke_off("timeout", reason=str(error), upstream_id=error.request_id)
         raise
     except UpstreamError as error:
-        attempting.broke_off("broken", answer_chars=None, reason=str(error))
+        attempting.broke_off("broken", reason=str(error), upstream_id=error.request_id)
         raise
     except Untranslatable as error:
         attempting.failed("error", reason=str(error), healthy=None)
         raise
     except asyncio.CancelledError:
-        attempting.broke_off("cancelled", answer_chars=None)
+        attempting.broke_off("cancelled")
         raise
     except BaseException as fault:
-        attempting.broke_off("error", answer_chars=None, reason=f"a fault of ours ({type(fault).__name__})")
+        attempting.broke_off("error", reason=f"a fault of ours ({type(fault).__name__})")
         raise
 
 

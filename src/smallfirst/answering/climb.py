@@ -7,8 +7,7 @@ budget. A lower rung that fails is not asked again; the call climbs.
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -18,15 +17,17 @@ from smallfirst.answering.asked import instructions_for
 from smallfirst.answering.attempt import Attempting, Clock, Planner, settling
 from smallfirst.answering.check import Check, compile_check
 from smallfirst.answering.constrain import constraint
-from smallfirst.answering.decide import Decision, router_failed
+from smallfirst.answering.decide import Decision, router_failed, why_not
+from smallfirst.answering.retry import retry_after_s
 from smallfirst.answering.shots import Finder
 from smallfirst.classify.example_index import ExampleIndex
 from smallfirst.contracts import TextContract
 from smallfirst.errors import (
+    BudgetExceeded,
+    Stopped,
     Untranslatable,
     UpstreamBroken,
     UpstreamError,
-    UpstreamRefused,
     UpstreamTimeout,
 )
 from smallfirst.models import Catalogue
@@ -44,8 +45,6 @@ from smallfirst.wire.sse import SseEvent
 StreamPeek = openai_chat.StreamPeek | anthropic_messages.StreamPeek
 AnyPeek = openai_chat.Peek | StreamPeek
 
-_RETRIED_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-
 
 class Rejected(msgspec.Struct, frozen=True):
     """What a rung answered that was not released, and why."""
@@ -58,7 +57,7 @@ class Rejected(msgspec.Struct, frozen=True):
 
 class Answer(msgspec.Struct, frozen=True):
     """What is released: a whole reply, or a stream. `unmet` is what the contract finds wrong with a frontier answer that is released all the same,
-    `rejected` what was answered below it.
+    `rejected` what was answered below it. `at_limit`: which budget left it to the small rungs alone, outside the quality bound.
     """
 
     attempting: Attempting
@@ -66,6 +65,7 @@ class Answer(msgspec.Struct, frozen=True):
     held: tuple[SseEvent, ...] | None = None
     unmet: str = ""
     rejected: tuple[Rejected, ...] = ()
+    at_limit: str = ""
 
     @property
     def model(self) -> Model:
@@ -108,19 +108,17 @@ class Answerer:
         the last rung's.
 
         Raises `UpstreamError` when the last rung fails, `BudgetExceeded` when a rung cannot be paid for, `Untranslatable` when the last
-        rung cannot be asked this. `keep_text`: a stream's text is wanted also where no check reads it.
+        rung cannot be asked this, `Stopped`. `keep_text`: a stream's text is wanted also where no check reads it. A budget may leave a call to
+        the small rungs: then the first answer of theirs that keeps the contract is released, in doubt or not, and without one the budget refuses.
         """
         climb = _Climb(self, incoming, policy, decision, account=account, clock=clock, keep_text=keep_text)
         self.retries.deposit()
-        asked = decision.asked
-        for index in asked[:-1]:
-            try:
-                answer = await climb.ask(index)
-            except (UpstreamError, Untranslatable):
-                continue  # recorded by its attempt; the next rung is the answer to it
-            if not answer.unmet:
-                return climb.released(answer)
-        return climb.released(await climb.ask(asked[-1]))
+        try:
+            return climb.released(await climb.up(decision.asked))
+        except BudgetExceeded as refusal:
+            if not refusal.leaves_small:
+                raise
+            return climb.released(await climb.stay_small(refusal))
 
 
 class _Climb:
@@ -129,9 +127,11 @@ class _Climb:
     __slots__ = (
         "_account",
         "_answerer",
+        "_asked",
         "_below",
         "_check",
         "_decision",
+        "_doubted",
         "_first",
         "_incoming",
         "_keep_text",
@@ -174,6 +174,8 @@ class _Climb:
             shots=decision.shots,
         )
         self._first = True
+        self._asked: set[int] = set()
+        self._doubted: Answer | None = None  # the last that keeps the contract, but is not sure enough
         self._rejected: list[Rejected] = []
 
     def released(self, answer: Answer) -> Answer:
@@ -181,8 +183,59 @@ class _Climb:
         below = tuple(each for each in self._rejected if each.rung != answer.attempting.plan.rung)
         return msgspec.structs.replace(answer, rejected=below) if below else answer
 
-    async def ask(self, index: int) -> Answer:
+    async def up(self, asked: Sequence[int]) -> Answer:
+        """The first of these rungs' answers that will do, else the last one's."""
+        for index in asked[:-1]:
+            answer = await self._tried(index)
+            if answer is not None and not answer.unmet:
+                return answer
+        return await self._ask(asked[-1])
+
+    async def stay_small(self, refusal: BudgetExceeded) -> Answer:
+        """The answer of the small rungs, where a budget lets no more be spent: the first that will do, of those that were passed over too, else one
+        in doubt. Raises the refusal where none keeps the contract, or none can be asked.
+        """
+        why = refusal
+        for index in range(len(self._policy.ladder) - 1):
+            if index in self._asked or self._cannot(index):
+                continue
+            try:
+                answer = await self._tried(index)
+            except BudgetExceeded as refused:
+                why = why if refused.leaves_small else refused
+                continue
+            if answer is not None and not answer.unmet:
+                return msgspec.structs.replace(answer, at_limit=refusal.budget)
+        if self._doubted is None:
+            raise why
+        return msgspec.structs.replace(self._doubted, unmet="", at_limit=refusal.budget)
+
+    def _cannot(self, index: int) -> bool:
+        """Whether a rung that was passed over could not do the call either."""
+        rung = self._policy.ladder[index]
+        unshown = rung.retrieve is not None and index not in self._decision.shots
+        return unshown or bool(
+            why_not(rung, self._answerer.catalogue.get(rung.model), self._incoming, begun=True)
+        )
+
+    async def _tried(self, index: int) -> Answer | None:
+        """A small rung's answer; None where it failed: its attempt says how, and the next rung is the answer to it."""
+        try:
+            answer = await self._ask(index)
+        except (UpstreamError, Untranslatable):
+            return None
+        except Stopped as stop:
+            if not stop.is_model:
+                raise
+            return None
+        record = answer.attempting.record
+        if record is not None and record.status == "doubted":
+            self._doubted = answer
+        return answer
+
+    async def _ask(self, index: int) -> Answer:
         """The rung's answer; retried only where the rung is the last."""
+        self._asked.add(index)
         rung = self._policy.ladder[index]
         last = index == len(self._policy.ladder) - 1
         model = self._answerer.catalogue.get(rung.model)
@@ -198,7 +251,7 @@ class _Climb:
             try:
                 return await self._once(attempting, rung, last=last)
             except UpstreamError as error:
-                wait_s = _wait_s(error, number)
+                wait_s = retry_after_s(error, number)
                 if number == tries or wait_s is None or not self._answerer.retries.withdraw():
                     raise
             await asyncio.sleep(wait_s)
@@ -227,7 +280,7 @@ class _Climb:
                 transport, outgoing, timeouts=model.timeouts, dialect=model.dialect, route=incoming.route
             )
             attempting.first_byte()
-            unmet = self._judge(attempting, whole.peek, whole.text, looks=looks)
+            unmet = self._judge(attempting, whole, whole.text, looks=looks)
             return Answer(attempting, whole.without_logprobs() if logprobs else whole, unmet=unmet)
         held = looks or (self._check is not None and not isinstance(self._policy.contract, TextContract))
         live = await ask_stream(
@@ -240,12 +293,13 @@ class _Climb:
         attempting.first_byte()
         if not held:
             return Answer(attempting, live)
+        attempting.seen = live.peek
         try:
             events = await _whole_stream(live)
         except BaseException:
             live.close()
             raise
-        unmet = self._judge(attempting, live.peek, "".join(live.peek.text_parts), looks=looks)
+        unmet = self._judge(attempting, live, "".join(live.peek.text_parts), looks=looks)
         if logprobs:
             events = [sse.replaced(event, openai_chat.without_logprobs(event.data)) for event in events]
         return Answer(attempting, live, held=tuple(events), unmet=unmet)
@@ -277,8 +331,9 @@ class _Climb:
             owned_engine=model.owned,
         )
 
-    def _judge(self, attempting: Attempting, peek: AnyPeek, text: str, *, looks: bool) -> str:
+    def _judge(self, attempting: Attempting, reply: WholeReply | LiveReply, text: str, *, looks: bool) -> str:
         """What is wrong with an answer that is complete, by its contract or by a second look; empty if nothing is. Settles the attempt."""
+        peek = reply.peek
         calls_tools = bool(peek.tool_calls)
         unmet = "" if self._check is None or calls_tools else self._check(text)
         status = "unmet" if unmet else "ok"
@@ -287,11 +342,11 @@ class _Climb:
             status = "doubted" if unmet else "ok"
         attempting.answered(
             status,
-            usage=peek.usage,
+            usage=peek.whole_usage if isinstance(peek, StreamPeek) else peek.usage,
             answer_chars=peek.chars if isinstance(peek, StreamPeek) else len(text),
             stop=peek.stop or "",
             reason=unmet,
-            upstream_id=peek.id,
+            upstream_id=reply.upstream_id,
             upstream_model=peek.model,
             system_fingerprint=peek.fingerprint,
         )
@@ -334,18 +389,3 @@ async def _whole_stream(live: LiveReply) -> list[SseEvent]:
                 f"an answer that must be checked has more than {limits.MAX_HELD_STREAM_BYTES} bytes"
             )
     return events
-
-
-def _wait_s(error: UpstreamError, number: int) -> float | None:
-    """How long to wait before the next try; None if it should not be tried again.
-
-    A time-out is not retried: it has cost the client its patience already, and the provider may be generating still.
-    """
-    if isinstance(error, UpstreamTimeout):
-        return None
-    if isinstance(error, UpstreamRefused) and error.status not in _RETRIED_STATUS:
-        return None
-    if error.retry_after_s is not None:
-        return error.retry_after_s if error.retry_after_s <= limits.RETRY_BACKOFF_MAX_S else None
-    most = min(limits.RETRY_BACKOFF_MAX_S, limits.RETRY_BACKOFF_BASE_S * 2 ** (number - 1))
-    return random.uniform(most / 2, most)  # noqa: S311 (jitter is not a secret)

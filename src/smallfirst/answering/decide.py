@@ -230,6 +230,8 @@ def why_not(rung: RungPolicy, model: Model, incoming: Incoming, *, begun: bool =
     """Why this rung is not asked; empty if it is. `begun`: it is in the middle of something, so that its sample was drawn already."""
     if rung.sample < 1 and not begun and draw(incoming) >= rung.sample:
         return f"outside the sample of {rung.sample:.1%}"
+    if model.stopped:
+        return "stopped by an operator"
     body = incoming.body
     if body.tools_count and not model.tools:
         return "tools are offered, the model has none"

@@ -39,6 +39,8 @@ class Entry(msgspec.Struct, frozen=True):
     confirmed: int = 0  # how often its answer was found right for another text
     refuted: int = 0  # how often wrong
     hits: int = 0  # how often it was given again
+    # of `cost_nusd`, what the frontier model cost that gave the answer; None: another model gave it, or it is unknown
+    frontier_nusd: int | None = None
 
     @property
     def size(self) -> int:

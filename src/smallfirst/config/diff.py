@@ -24,7 +24,7 @@ _RESTART = {
     ("frontier",),
     ("cache",),
 }
-_TASK_RELOADS = {"budget", "keep_bodies", "redact", "gate", "rollout"}
+_TASK_RELOADS = {"budget", "limits", "keep_bodies", "redact", "gate", "rollout"}
 _IDENTITY = {
     "",
     "provider",

@@ -154,6 +154,10 @@ _HEADS = """
 _TAIL = """
 # ── Budgets: at the limit calls are refused with 429, and told which budget it was.
 
+#[budget]  # the whole gateway's
+#usd_per_month = 2000
+#alarms = { at = [0.5, 0.8, 1.0] }  # in the ledger and the log; `webhook = "env:NAME"` is told too
+
 #[tenants.default]
 #budget = { usd_per_day = 20 }
 
@@ -161,6 +165,12 @@ _TAIL = """
 #[keys.app]
 #secret = "env:SMALLFIRST_APP_KEY"
 #budget = { usd_per_day = 5.00 }
+
+# ── Rate limits: of a key, a tenant, a task, and (at the top, `[limits]`) of all calls together.
+
+#[keys.app.limits]
+#requests_per_minute = 600
+#tokens_per_minute = 200_000
 """
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from smallfirst.config import schema
+from smallfirst.config import strict
 from smallfirst.config.addresses import url_findings
 from smallfirst.config.hosts import HOSTS
 from smallfirst.config.litellm_values import Values, number, variable_of
@@ -84,8 +84,8 @@ _HARMLESS_INFO = {
     "max_output_tokens",
 }
 _WHY = {
-    "rpm": "requests a minute are not limited here; `concurrency` and budgets are",
-    "tpm": "tokens a minute are not limited here; `concurrency` and budgets are",
+    "rpm": "requests a minute are limited of keys, tenants and tasks, not of models; `concurrency` is a model's",
+    "tpm": "tokens a minute are limited of keys, tenants and tasks, not of models; `concurrency` is a model's",
     "weight": "endpoints are balanced by load, not by weight",
     "order": "endpoints are balanced by load; a ladder has an order",
     "temperature": "what a request holds is the client's, or a rung's of a task's ladder",
@@ -158,7 +158,7 @@ def _read(name: str, params: dict[str, Any], info: dict[str, Any], path: str, va
     mode = info.get("mode")
     if mode in _UNSERVED_MODES:
         raise _Left(f"mode {mode} is not a route here; [[relay]] passes such paths on to a provider")
-    if "*" not in name and not re.fullmatch(schema.NAME_PATTERN, name):
+    if "*" not in name and not re.fullmatch(strict.NAME_PATTERN, name):
         raise _Left("the name holds characters that a model's name cannot have here")
     if not model:
         raise _Left("litellm_params.model names no model")

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from smallfirst.config import schema
+from smallfirst.config import strict
 from smallfirst.config.litellm_values import Values, number
 
 _DAYS = {
@@ -119,7 +119,7 @@ def _aliases(table: Any, values: Values) -> dict[str, str]:
     found: dict[str, str] = {}
     for alias, said in table.items() if isinstance(table, dict) else ():
         target = said.get("model") if isinstance(said, dict) else said
-        if isinstance(alias, str) and isinstance(target, str) and re.fullmatch(schema.NAME_PATTERN, alias):
+        if isinstance(alias, str) and isinstance(target, str) and re.fullmatch(strict.NAME_PATTERN, alias):
             found[alias] = target
         else:
             values.leave(

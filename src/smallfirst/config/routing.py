@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from smallfirst.config import dotted
 from smallfirst.config.finding import Finding, error, nearest_or_all, warning
 from smallfirst.config.references import TASK_PREFIX
-from smallfirst.config.schema import NAME_PATTERN, Config, Rung
+from smallfirst.config.schema import Config, Rung
+from smallfirst.config.strict import NAME_PATTERN
 
 _HASH = re.compile(r"[0-9a-f]{12,64}")
 

@@ -2,7 +2,7 @@
 
 Parsed once, in `config/load.py`.
 
-Three kinds of tables. *Where things are*: `server`, `storage`, `providers`, `models`, `aliases`, `tenants`,
+Three kinds of tables. *Where things are*: `server`, `limits`, `budget`, `storage`, `providers`, `models`, `aliases`, `tenants`,
 `keys`, `prices`, `relay`, `cache`. A reload (SIGHUP) may change these, but for what needs a restart (`cache`
 and some fields: `config/diff.py`). *How calls are answered*: `tasks` and `routing.intents`, the source from
 which `smallfirst release build` makes a candidate; editing it changes nothing that is served. *What proof is
@@ -18,30 +18,13 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
 from smallfirst import limits
+from smallfirst.config.budget import Budget
+from smallfirst.config.rates import RateLimits
+from smallfirst.config.strict import Day, Name, Positive, SecretRef, Share, Strict
 from smallfirst.contracts import Contract, TextContract
-
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$"
-SECRET_PATTERN = r"^env:[A-Za-z_][A-Za-z0-9_]*$"  # noqa: S105 (a reference, not a secret)
-DAY_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-
-Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
-"""A name of a task, model, provider, key or tenant: letters, digits and `. _ - : / @`, at most 128."""
-
-Positive = Annotated[float, Meta(gt=0)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-SecretRef = Annotated[str, Meta(pattern=SECRET_PATTERN)]
-"""A secret by reference: `env:OPENAI_API_KEY`."""
-
-Day = Annotated[str, Meta(pattern=DAY_PATTERN)]
-"""A day, `2026-07-01`: in quotes, or as TOML's own date."""
-
-
-class Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The base of every table: immutable, and an unknown field is an error."""
 
 
 class Server(Strict, frozen=True):
@@ -138,14 +121,9 @@ class Model(Strict, frozen=True):
     form: Literal["auto", "lora", "q8_0", "f16", "q4_1", "peft"] = "auto"
 
 
-class Budget(Strict, frozen=True):
-    usd_per_day: Decimal | None = None
-    # of it, what may be spent with the models that stand last on their ladders, or are named directly
-    frontier_usd_per_day: Decimal | None = None
-
-
 class Tenant(Strict, frozen=True):
     budget: Budget = Budget()
+    limits: RateLimits = RateLimits()
     bodies_days: Annotated[int, Meta(ge=0)] | None = None
 
 
@@ -155,6 +133,7 @@ class Key(Strict, frozen=True):
     secret: SecretRef
     tenant: Name = "default"
     budget: Budget = Budget()
+    limits: RateLimits = RateLimits()
     models: tuple[str, ...] = ()  # names, with `*`, that this key may ask for; empty: all
     expires: Day | None = None
 
@@ -289,6 +268,7 @@ class Task(Strict, frozen=True):
     cache: TaskCache = TaskCache()
     latency_ms: Positive | None = None
     budget: Budget = Budget()
+    limits: RateLimits = RateLimits()
     keep_bodies: bool = False
     redact: tuple[str, ...] = ()  # regular expressions whose matches are not stored
 
@@ -348,12 +328,15 @@ class Relay(Strict, frozen=True):
 
     prefix: str
     provider: str
+    free: bool = False  # the provider charges nothing for it, as for /v1/messages/count_tokens
 
 
 class Config(Strict, frozen=True):
     """The whole file."""
 
     server: Server = Server()
+    limits: RateLimits = RateLimits()  # of all calls together
+    budget: Budget = Budget()  # the same
     storage: Storage = Storage()
     providers: dict[Name, Provider] = {}
     models: dict[Name, Model] = {}

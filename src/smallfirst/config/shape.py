@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from smallfirst.config import dotted, schema
+from smallfirst.config import dotted, schema, strict
 from smallfirst.config.nearest import did_you_mean
 from smallfirst.config.secrets import looks_secret
 
@@ -155,7 +155,7 @@ class _Reader:
         taken = _taken(value, kind)
         if taken is not None:
             return taken
-        if isinstance(kind, inspect.StrType) and kind.pattern == schema.SECRET_PATTERN:
+        if isinstance(kind, inspect.StrType) and kind.pattern == strict.SECRET_PATTERN:
             got = "what stands there is not shown" if isinstance(value, str) else f"got {shown(value)}"
             self._wrong(
                 path, f'expected a reference to an environment variable such as "env:OPENAI_API_KEY"; {got}'
@@ -210,7 +210,7 @@ def _taken(value: Any, kind: inspect.Type) -> Any:
 
 
 def _taken_text(value: Any, kind: inspect.StrType) -> str | None:
-    if kind.pattern == schema.DAY_PATTERN:
+    if kind.pattern == strict.DAY_PATTERN:
         if type(value) is datetime.date:  # TOML has days of its own
             return value.isoformat()
         return value if isinstance(value, str) and _is_day(value) else None
@@ -244,7 +244,7 @@ def _as_float(value: int | Decimal) -> float:
 
 
 def _is_day(text: str) -> bool:
-    if not re.fullmatch(schema.DAY_PATTERN, text, re.ASCII):
+    if not re.fullmatch(strict.DAY_PATTERN, text, re.ASCII):
         return False
     try:
         datetime.date.fromisoformat(text)
@@ -289,9 +289,9 @@ def _described(kind: inspect.Type) -> str:
 
 
 _TEXTS = {
-    schema.NAME_PATTERN: _NAME_RULE,
-    schema.SECRET_PATTERN: 'a reference to an environment variable such as "env:OPENAI_API_KEY"',
-    schema.DAY_PATTERN: "a day, as 2026-07-01",
+    strict.NAME_PATTERN: _NAME_RULE,
+    strict.SECRET_PATTERN: 'a reference to an environment variable such as "env:OPENAI_API_KEY"',
+    strict.DAY_PATTERN: "a day, as 2026-07-01",
 }
 
 

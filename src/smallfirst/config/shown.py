@@ -6,10 +6,12 @@ from typing import Any
 
 import msgspec
 
-from smallfirst.config.schema import Config
+from smallfirst.config.schema import Budget, Config, RateLimits
 from smallfirst.config.secrets import header_looks_secret, without_credentials
 
 HIDDEN = "(hidden)"
+_NO_LIMITS = msgspec.to_builtins(RateLimits())
+_NO_BUDGET = msgspec.to_builtins(Budget())
 
 
 def shown(config: Config) -> dict[str, Any]:
@@ -46,7 +48,11 @@ def _masked(steps: tuple[str, ...], value: Any) -> Any:
 
 
 def _is_empty(steps: tuple[str, ...], name: str, value: Any) -> bool:
-    return len(steps) == 2 and name in ("headers", "budget") and value in ({}, {"usd_per_day": None})
+    if len(steps) == 2 and name == "limits":
+        return value == _NO_LIMITS
+    if len(steps) == 2 and name == "budget":
+        return value == _NO_BUDGET
+    return len(steps) == 2 and name == "headers" and value == {}
 
 
 def _masked_text(steps: tuple[str, ...], text: str) -> str:

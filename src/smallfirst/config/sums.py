@@ -9,8 +9,10 @@ from decimal import Decimal
 from smallfirst import money
 from smallfirst.config import dotted
 from smallfirst.config.finding import Finding, Surroundings, error, warning
-from smallfirst.config.schema import Budget, Config, Model
+from smallfirst.config.schema import Config, Model
+from smallfirst.config.spending import check_budget, check_usd
 
+_NO_SMALL_RUNG = '"small" never applies: the ladder has one rung, so calls at the limit are refused'
 _TOKEN_PRICES = (
     "input",
     "output",
@@ -34,24 +36,28 @@ def check_sums(config: Config, around: Surroundings) -> Iterator[Finding]:
             and (wrong := doubt(name, model.provider))
         ):
             yield warning(dotted.join("models", name), wrong)
+    yield from check_budget("budget", config.budget, around)
     for table, owners in (("tenants", config.tenants), ("keys", config.keys), ("tasks", config.tasks)):
         for name, owner in owners.items():
-            yield from _budget(dotted.join(dotted.join(table, name), "budget"), owner.budget)
+            path = dotted.join(dotted.join(table, name), "budget")
+            yield from check_budget(path, owner.budget, around)
+            if table == "tasks" and owner.budget.at_limit == "small" and len(config.tasks[name].ladder) < 2:
+                yield warning(dotted.join(path, "at_limit"), _NO_SMALL_RUNG)
     for name, task in config.tasks.items():
         where = dotted.join(dotted.join(dotted.join("tasks", name), "rollout"), "explore_usd_per_day")
-        yield from _usd(where, task.rollout.explore_usd_per_day)
+        yield from check_usd(where, task.rollout.explore_usd_per_day)
     yield from _keys(config, around)
 
 
 def _model(path: str, model: Model) -> Iterator[Finding]:
     if model.hourly_usd is not None:
-        yield from _usd(dotted.join(path, "hourly_usd"), model.hourly_usd)
+        yield from check_usd(dotted.join(path, "hourly_usd"), model.hourly_usd)
     seen: set[tuple[str, str]] = set()
     for at, price in enumerate(model.prices):
         where = dotted.item(dotted.join(path, "prices"), at)
         for field in _TOKEN_PRICES:
             yield from _token_price(dotted.join(where, field), getattr(price, field))
-        yield from _usd(dotted.join(where, "per_call"), price.per_call)
+        yield from check_usd(dotted.join(where, "per_call"), price.per_call)
         if (price.since, price.tier) in seen:
             yield error(where, f"a second price since {price.since} for tier {price.tier}")
         elif price.tier != model.tier:
@@ -66,27 +72,6 @@ def _token_price(path: str, usd_per_million: Decimal | None) -> Iterator[Finding
         money.fusd_per_token(usd_per_million or Decimal(0))
     except ValueError as wrong:
         yield error(path, str(wrong))
-
-
-def _usd(path: str, usd: Decimal) -> Iterator[Finding]:
-    if usd < 0:
-        yield error(path, f"a sum of at least 0 is expected, not {usd}")
-        return
-    try:
-        money.nusd_from_usd(usd)
-    except ValueError as wrong:
-        yield error(path, str(wrong))
-
-
-def _budget(path: str, budget: Budget) -> Iterator[Finding]:
-    if budget.frontier_usd_per_day is not None:
-        yield from _usd(dotted.join(path, "frontier_usd_per_day"), budget.frontier_usd_per_day)
-    if budget.usd_per_day is None:
-        return
-    where = dotted.join(path, "usd_per_day")
-    yield from _usd(where, budget.usd_per_day)
-    if budget.usd_per_day == 0:
-        yield warning(where, "0 refuses every call that costs anything; leave it out for no limit")
 
 
 def _keys(config: Config, around: Surroundings) -> Iterator[Finding]:

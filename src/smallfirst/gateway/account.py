@@ -6,9 +6,9 @@ import itertools
 from typing import Protocol
 
 from smallfirst.answering.account import Plan
-from smallfirst.answering.attempt import Clock
 from smallfirst.gateway.budget import Budgets, Limit, Reservation
 from smallfirst.gateway.draft import Draft
+from smallfirst.gateway.stops import Stops
 from smallfirst.ledger.records import Attempt, Intent, Settlement
 
 
@@ -31,8 +31,6 @@ class CallAccount:
 
     __slots__ = (
         "_budgets",
-        "_clock",
-        "_day",
         "_draft",
         "_history",
         "_journal",
@@ -40,6 +38,7 @@ class CallAccount:
         "_numbers",
         "_reservations",
         "_small_limits",
+        "_stops",
     )
 
     def __init__(
@@ -50,16 +49,15 @@ class CallAccount:
         budgets: Budgets,
         journal: Journal,
         history: History,
-        clock: Clock,
+        stops: Stops,
     ) -> None:
         self._draft = draft
         self._limits = limits
-        self._small_limits = tuple(limit for limit in limits if not limit.frontier)
+        self._small_limits = tuple(limit for limit in limits if not limit.purse.frontier)
         self._budgets = budgets
         self._journal = journal
         self._history = history
-        self._clock = clock
-        self._day = clock.at_ms // 86_400_000
+        self._stops = stops
         self._numbers = itertools.count()
         self._reservations: dict[int, Reservation | None] = {}
 
@@ -67,18 +65,22 @@ class CallAccount:
         return next(self._numbers)
 
     def reserve(self, plan: Plan) -> None:
+        draft = self._draft
+        self._stops.check(draft, plan.model)
         limits = self._limits if plan.frontier else self._small_limits
-        reservation = self._budgets.reserve(limits, plan.reserved_nusd, day=self._day, model=plan.model)
+        reservation = self._budgets.reserve(limits, plan.reserved_nusd, at_ms=draft.at_ms, model=plan.model)
         try:
-            self._journal.append_intent(self._draft.intent(plan, self._clock))
+            self._journal.append_intent(draft.intent(plan))
         except BaseException:
             self._budgets.settle(reservation, 0)
             raise
         self._reservations[plan.seq] = reservation
+        draft.asking = plan.model
 
     def settle(self, plan: Plan, attempt: Attempt) -> None:
         self._budgets.settle(self._reservations.pop(plan.seq), attempt.cost_nusd)
         self._draft.attempts.append(attempt)
+        self._draft.asking = ""
 
     def output_tokens(self, task: str, model: str) -> int:
         return self._history.output_tokens(task, model)

@@ -13,22 +13,24 @@ from smallfirst.answering.asker import Asker
 from smallfirst.answering.attempt import Clock
 from smallfirst.answering.climb import Answer, Answerer
 from smallfirst.answering.decide import Decision, Step, decide, why_not
-from smallfirst.errors import BudgetExceeded, CallError, LedgerUnavailable, NotAllowed
+from smallfirst.errors import BudgetExceeded, CallError, LedgerUnavailable, NotAllowed, Stopped
 from smallfirst.gateway.account import CallAccount
 from smallfirst.gateway.aside_draw import Purpose
 from smallfirst.gateway.bodies import bodies_of
-from smallfirst.gateway.budget import Budgets, Limit
+from smallfirst.gateway.budget import Budgets, Limit, PurseName
 from smallfirst.gateway.chosen import Chosen
 from smallfirst.gateway.draft import Draft
 from smallfirst.gateway.evidence import Evidence
 from smallfirst.gateway.metrics import Metrics
 from smallfirst.gateway.running import Running
+from smallfirst.gateway.stops import hits
 from smallfirst.ledger import Ledger
 from smallfirst.ledger.records import CallStatus, Settlement
 from smallfirst.models.reply import WholeReply
 from smallfirst.money import NUSD_PER_USD, nusd_from_usd
 from smallfirst.releases import Policy
 from smallfirst.routing.judgement import Router
+from smallfirst.stops import Stop
 from smallfirst.wire.incoming import Changes, Incoming
 
 PURSE = "task (aside)"
@@ -36,6 +38,7 @@ _WHY: dict[type[CallError], str] = {
     BudgetExceeded: "budget",
     NotAllowed: "no_price",  # what cannot be counted is not spent
     LedgerUnavailable: "ledger",
+    Stopped: "stopped",
 }
 
 
@@ -67,6 +70,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     call: str
     latency_ms: float
     cost_nusd: int | None
+    frontier_nusd: int | None = None  # of it, the frontier's, where that answered
     answered: bool = False  # the client got it
     reason: str = ""
     unmet: bool = False  # it does not keep its contract
@@ -113,13 +117,18 @@ def asked_of(running: Running, draft: Draft, incoming: Incoming) -> Asked:
 
 
 class Books:
-    """Where such calls are written down, and what they have cost today, by task."""
+    """Where such calls are written down, what they have cost today, by task, and those under way."""
 
     def __init__(self, ledger: Ledger, metrics: Metrics, evidence: Evidence) -> None:
         self.ledger = ledger
         self.metrics = metrics
         self.evidence = evidence
-        self.budgets = Budgets(lambda scope, day: ledger.queries.spent_aside_nusd(day, scope[1]))
+        self.budgets = Budgets(lambda purse, day: ledger.queries.spent_aside_nusd(day, purse.name))
+        self.under_way: set[AsideCall] = set()
+
+    def cut(self, stop: Stop) -> int:
+        """Ends those under way that a stop hits, and returns how many they were."""
+        return sum([call.cut(stop) for call in self.under_way])
 
 
 class AsideCall:
@@ -130,6 +139,8 @@ class AsideCall:
         self._asked = asked
         self._side = side
         self._clock = Clock()
+        self._task: asyncio.Task[object] | None = None  # while it is asked
+        self._cut = False
         self.answer: Answer | None = None  # once it was asked
         self._draft = _draft(asked, side, self._clock, purpose, chance)
         running = asked.running
@@ -139,7 +150,7 @@ class AsideCall:
             budgets=books.budgets,
             journal=books.ledger.journal,
             history=running.history,
-            clock=self._clock,
+            stops=running.stops,
         )
         # Its own retry budget: what nobody waits for takes none of what clients' calls may spend on trying again.
         self._answerer = Answerer(
@@ -154,6 +165,13 @@ class AsideCall:
     def outside_bound(self) -> bool:
         """Whether its answer was decided outside of the quality bound."""
         return self._draft.outside_bound
+
+    def cut(self, stop: Stop) -> bool:
+        """Ends it, if the stop hits it."""
+        if self._task is None or self._cut or not hits(stop, self._draft):
+            return False
+        self._cut = self._task.cancel()
+        return self._cut
 
     async def ask_rung(self, rung: int) -> Said:
         """One rung alone, checked by the contract. Raises `LeftOut`."""
@@ -210,9 +228,11 @@ class AsideCall:
 
     async def _settled(self, work: Awaitable[Answer], last: int) -> Said:
         """Asks, and settles however it ends. `last`: the rung that failed where none was asked."""
+        self._task = asyncio.current_task()
+        self._books.under_way.add(self)
         try:
             answer = await work
-        except (BudgetExceeded, NotAllowed, LedgerUnavailable) as error:
+        except (BudgetExceeded, NotAllowed, LedgerUnavailable, Stopped) as error:
             self._settle("error", error.status, error.code)
             raise LeftOut(_WHY[type(error)]) from error
         except CallError as error:
@@ -220,11 +240,19 @@ class AsideCall:
             attempts = self._draft.attempts
             return self._said(attempts[-1].rung if attempts else last, None, str(error))
         except asyncio.CancelledError:
+            if self._cut and self._task is not None and not self._task.uncancel():
+                self._settle("cut", Stopped.status, Stopped.code)
+                raise LeftOut(_WHY[Stopped]) from None
             self._settle("cut", 503, "shutdown")
             raise
         except BaseException:
             self._settle("error", 500, "internal_error")
             raise
+        finally:
+            self._books.under_way.discard(self)
+        return self._kept(answer)
+
+    def _kept(self, answer: Answer) -> Said:
         self.answer = answer
         draft, reply = self._draft, answer.reply
         assert isinstance(reply, WholeReply)  # none is asked for as a stream
@@ -248,6 +276,7 @@ class AsideCall:
             call=self._draft.id,
             latency_ms=round(self._clock.ms(), 3),
             cost_nusd=self._draft.cost_nusd,
+            frontier_nusd=self._draft.frontier_nusd,
         )
 
     def _settle(self, status: CallStatus, http_status: int, error: str = "") -> None:
@@ -271,7 +300,7 @@ def whole(incoming: Incoming) -> Incoming:
 def _limit(running: Running, task: str) -> Limit:
     """What such calls of a task may cost a day."""
     known = running.config.tasks.get(task)
-    return Limit((PURSE, task), nusd_from_usd(known.rollout.explore_usd_per_day) if known else 0)
+    return Limit(PurseName(PURSE, task), nusd_from_usd(known.rollout.explore_usd_per_day) if known else 0)
 
 
 def _draft(asked: Asked, side: Side, clock: Clock, purpose: Purpose, chance: float) -> Draft:

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 
 from smallfirst import limits
-from smallfirst.errors import BadRequest, BodyTooLarge
+from smallfirst.errors import BadRequest, BodyTooLarge, Stopped
 
 _MAX_JSON_BODY_SECONDS = 60.0
 
@@ -26,6 +26,7 @@ class Client:
         "_task",
         "_timer",
         "_watcher",
+        "cut_by",
         "gone",
         "headers",
         "scope",
@@ -39,6 +40,7 @@ class Client:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.started = False
         self.gone = False
+        self.cut_by: Stopped | None = None  # the operator's stop that ended it
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -86,9 +88,18 @@ class Client:
 
     # The watch: a call that is answered at once never pays for it.
 
-    def watch(self) -> None:
-        """From soon on, cancels this task when the client leaves."""
+    def begin(self) -> None:
+        """This task is the one that answers."""
         self._task = asyncio.current_task()
+
+    def cut(self, why: Stopped) -> None:
+        """Ends it now, as a client does who leaves, but that the client is told."""
+        if self._task is not None and self.cut_by is None:
+            self.cut_by = why
+            self._task.cancel()
+
+    def watch(self) -> None:
+        """From soon on, cancels the task when the client leaves."""
         self._timer = asyncio.get_running_loop().call_later(
             limits.DISCONNECT_WATCH_AFTER_S, self._start_watching
         )

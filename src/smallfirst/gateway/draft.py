@@ -8,6 +8,7 @@ from smallfirst.answering.account import Plan
 from smallfirst.answering.attempt import Clock
 from smallfirst.chat import Origin
 from smallfirst.ledger.call_id import new_call_id
+from smallfirst.ledger.frontier import frontier_cost_nusd
 from smallfirst.ledger.records import Attempt, CacheResult, Call, CallStatus, Intent
 
 
@@ -35,6 +36,7 @@ class Draft:
         self.conversation = ""
         self.decision: dict[str, Any] = {}
         self.attempts: list[Attempt] = []
+        self.asking = ""  # the model that is being asked now
         self.model = ""
         self.rung = -1
         self.ttft_ms: float | None = None
@@ -43,6 +45,7 @@ class Draft:
         self.cache: CacheResult = ""
         self.age_s = 0  # of an answer from the cache
         self.saved_nusd: int | None = 0
+        self.saved_frontier_nusd: int | None = None
         self.followed_ms = 0.0  # spent waiting for another call's answer to the same
 
     @property
@@ -56,6 +59,17 @@ class Draft:
         return total
 
     @property
+    def frontier_nusd(self) -> int | None:
+        """Of it, what the frontier model cost that answered; None where another did, or a price is unknown."""
+        return frontier_cost_nusd(self.attempts)
+
+    @property
+    def used_tokens(self) -> tuple[int, int]:
+        """Tokens that all attempts have read, and written."""
+        read = sum(attempt.usage.prompt_tokens for attempt in self.attempts)
+        return read, sum(attempt.usage.completion_tokens for attempt in self.attempts)
+
+    @property
     def last_asked(self) -> str:
         """The model that was last asked to answer; empty where none was. A router's question is no such request."""
         return next((one.model for one in reversed(self.attempts) if one.kind != "route"), "")
@@ -64,7 +78,7 @@ class Draft:
         """The time spent waiting for upstreams until now, of attempts that have ended; those of a call that it followed count too."""
         return self.followed_ms + sum(attempt.latency_ms for attempt in self.attempts)
 
-    def intent(self, plan: Plan, clock: Clock) -> Intent:
+    def intent(self, plan: Plan) -> Intent:
         """What is written before an attempt is sent."""
         return Intent(
             call=self.id,
@@ -126,4 +140,5 @@ class Draft:
             trainable=self.trainable,
             cache=self.cache,
             saved_nusd=self.saved_nusd,
+            saved_frontier_nusd=self.saved_frontier_nusd,
         )

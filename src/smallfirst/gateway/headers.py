@@ -18,7 +18,16 @@ TRAIN = b"x-smallfirst-train"  # 0: nothing may be trained on this call
 EXPLAIN = b"x-smallfirst-explain"
 _MAX_EXPLANATION_CHARS = 6000  # of the 8 KiB that clients and proxies let a header have
 _REASON_CHARS = (500, 80, 20)
-_TOLD = ("judgement", "place", "trusted", "unshown", "channel", "lapsed", "cache")  # of the decision's record
+_TOLD = (
+    "judgement",
+    "place",
+    "trusted",
+    "unshown",
+    "channel",
+    "lapsed",
+    "cache",
+    "at_limit",
+)  # of the decision's record
 _MISS, _BYPASS, _NO_AGE = (b"x-smallfirst-cache", b"miss"), (b"x-smallfirst-cache", b"bypass"), (b"age", b"0")
 
 
@@ -30,6 +39,8 @@ def answer_headers(
     headers = _call_headers(draft)
     if answer.unmet:
         headers.append((b"x-smallfirst-check", b"unmet"))
+    if answer.at_limit:
+        headers.append((b"x-smallfirst-at-limit", answer.at_limit.encode()))
     if answer.model.simulated:
         headers.append((b"x-smallfirst-simulated", b"1"))
     if not client.started and answer.attempting.record is not None:

@@ -13,18 +13,20 @@ import msgspec
 
 from smallfirst.errors import BadKey, NotAllowed
 from smallfirst.gateway.budget import Limit
+from smallfirst.gateway.rates.rates import ScopeLimits
 
 LOCAL_TENANT = "local"
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who calls, what they may ask for, and the budgets they spend from: their key's and their tenant's."""
+    """Who calls, what they may ask for, and their key's and tenant's budgets and rate limits."""
 
     tenant: str
     key: str
     models: tuple[str, ...] = ()
     expires: datetime.date | None = None
     limits: tuple[Limit, ...] = ()
+    rates: tuple[ScopeLimits, ...] = ()
 
     def check_model(self, name: str) -> None:
         """Raises `NotAllowed` where the key is limited to other models."""
@@ -35,16 +37,31 @@ class Caller(msgspec.Struct, frozen=True):
             )
 
 
-class Identity:
-    """All keys of the moment. `callers` are pairs of a key's HMAC and its caller."""
+_LOCAL = Caller(LOCAL_TENANT, LOCAL_TENANT)
 
-    def __init__(self, secret: bytes, callers: Iterable[tuple[bytes, Caller]], *, require_key: bool) -> None:
+
+class Identity:
+    """All keys of the moment. `callers` are pairs of a key's HMAC and its caller; `local` calls without a key, where that is allowed."""
+
+    def __init__(
+        self,
+        secret: bytes,
+        callers: Iterable[tuple[bytes, Caller]],
+        *,
+        require_key: bool,
+        local: Caller = _LOCAL,
+    ) -> None:
         self._secret = secret
         self._callers = {digest: (digest, caller) for digest, caller in callers}
         self._require_key = require_key
-        self._local = Caller(LOCAL_TENANT, LOCAL_TENANT)
+        self._local = local
         self._fast_key = secrets.token_bytes(32)
         self._seen: dict[bytes, Caller] = {}
+
+    @property
+    def callers(self) -> list[Caller]:
+        """Everybody who has a key, and whoever calls without one where that is allowed."""
+        return [self._local, *(caller for _, caller in self._callers.values())]
 
     def caller(self, presented: bytes, today: datetime.date) -> Caller:
         """The caller of a key. Raises `BadKey`, in the same words whether a key is unknown, revoked or expired."""

@@ -33,6 +33,8 @@ async def choose(call: CallInHand, incoming: Incoming, caller: Caller) -> Chosen
             f"{incoming.model!r} is asked through chat completions or messages, not /{incoming.route}",
             param="model",
         )
+    if (admission := call.limited(caller, "")) is not None:
+        await admission.check()  # what is refused for its key anyway is not classified first
     return await _classified(call, incoming, caller)
 
 

@@ -76,12 +76,14 @@ class Metrics(Collector):
         self._cost_nusd: Counter[tuple[str, ...]] = Counter()
         self._unknown_cost: Counter[tuple[str, ...]] = Counter()
         self._refused: Counter[tuple[str, ...]] = Counter()
+        self._rate_limited: Counter[tuple[str, ...]] = Counter()
         self._duration = _Histogram(_DURATION_BOUNDS_S)
         self._first_token = _Histogram(_DURATION_BOUNDS_S)
         self._overhead = _Histogram(_OVERHEAD_BOUNDS_S)
         self.aside = AsideCounts()
         self.cache = CacheCounts()
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self.more: list[Callable[[], Iterable[Metric]]] = []
         self.endpoints: Callable[[], Iterable[Endpoint]] = tuple
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
@@ -137,6 +139,10 @@ class Metrics(Collector):
         """A request was turned away before it was anybody's call."""
         self._refused[(code,)] += 1
 
+    def rate_limited(self, scope_kind: str, counted: str) -> None:
+        """A call was refused for coming too fast."""
+        self._rate_limited[(scope_kind, counted)] += 1
+
     def exposition(self) -> bytes:
         """The text format, version 0.0.4."""
         return generate_latest(self._registry)
@@ -165,6 +171,14 @@ class Metrics(Collector):
             ("code",),
             self._refused,
         )
+        yield _counter(
+            "smallfirst_rate_limited_requests",
+            "Calls refused for coming too fast, by whose limit it was",
+            ("scope", "counted"),
+            self._rate_limited,
+        )
+        for more in self.more:
+            yield from more()
         yield from self.aside.families()
         yield from self.cache.families()
         yield self._duration.family(

@@ -1,4 +1,4 @@
-"""The story of a call: identify, draw, look up, decide, climb, answer, keep, record.
+"""The story of a call: identify, admit, draw, look up, decide, climb, answer, keep, record.
 
 Each step is one function or object of its own; this file says in which order they come. How a call ends early is `hand.CallInHand.guard`.
 """
@@ -44,6 +44,8 @@ async def _answer(call: CallInHand, route: Route) -> None:
     incoming = Incoming(route, await call.body())
     chosen = await choose(call, incoming, caller)
     _remember(call, incoming, chosen)
+    call.check_stopped(chosen)
+    await call.let_in(caller, chosen.policy.task)
     drawn = call.desk.aside.draw(call.running, call.draft, chosen, incoming)
     call.client.watch()
     looking = await call.desk.cache.look_up(call.draft, call.running, call.client, incoming, chosen)
@@ -66,6 +68,7 @@ async def _ask(
     keep_text: bool,
 ) -> Answer:
     """The models' answer, decided, released and kept."""
+    await call.take_tokens(incoming, chosen)
     decided = (
         Decided(chosen.fixed) if chosen.fixed else await place_and_decide(call, chosen, incoming, account)
     )
@@ -106,6 +109,10 @@ def _answered(call: CallInHand, answer: Answer) -> None:
     draft = call.draft
     draft.model = answer.model.name
     draft.rung = answer.attempting.plan.rung
+    if answer.at_limit:
+        draft.outside_bound = True
+        draft.decision["at_limit"] = answer.at_limit
+        call.running.budgets.kept_small += 1
     draft.ttft_ms = call.clock.ms()
     waited = draft.waited_ms()
     if answer.attempting.record is None:  # a stream: it is waited for until its first event
@@ -119,6 +126,7 @@ async def _give_again(call: CallInHand, incoming: Incoming, looking: Looking) ->
     assert found is not None
     entry = found.entry
     draft.cache, draft.age_s, draft.saved_nusd = found.by, found.age_s, entry.cost_nusd
+    draft.saved_frontier_nusd = entry.frontier_nusd
     draft.model, draft.rung, draft.answer_chars = entry.model, entry.rung, len(entry.text)
     draft.decision["cache"] = found.record()
     draft.ttft_ms = call.clock.ms()
@@ -128,11 +136,11 @@ async def _give_again(call: CallInHand, incoming: Incoming, looking: Looking) ->
     call.settle("ok", 200)
     looking.released()
     if incoming.stream:
-        await call.client.start_stream([*told, *_STREAM_HEADERS])
+        await call.client.start_stream(call.with_limits([*told, *_STREAM_HEADERS]))
         await call.client.end_stream(found.body)
     else:
         told.append((b"content-type", b"application/json"))
-        await call.client.answer(200, told, found.body)
+        await call.client.answer(200, call.with_limits(told), found.body)
     return entry
 
 
@@ -148,7 +156,7 @@ async def _release_whole(
     call.keep_bodies(incoming.data, reply.data)
     call.settle("ok", 200)
     looking.keep(answer)  # before a slow client has it: others may wait
-    await call.client.answer(200, told, body)
+    await call.client.answer(200, call.with_limits(told), body)
 
 
 async def _release_stream(
@@ -177,7 +185,7 @@ async def _release_stream(
         else:
             call.settle(status, 200, error)
 
-    await relay.run(told, settle)
+    await relay.run(call.with_limits(told), settle)
     if relay.whole:
         looking.keep(answer)
 

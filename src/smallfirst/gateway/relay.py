@@ -103,14 +103,12 @@ class StreamRelay:
             client.uncancel()
             if self._settled:  # everything was generated and sent
                 return
-            self._broke_off(
-                attempting, "cancelled", "the client left" if client.gone else "the gateway is stopping"
-            )
+            ending = client.cut_by or Overloaded("the gateway is stopping; ask again")
+            self._broke_off(attempting, "cancelled", "the client left" if client.gone else ending.message)
             settle("cancelled" if client.gone else "cut", "client_gone" if client.gone else "shutdown")
             if client.gone:
                 return
-            stopping = Overloaded("the gateway is stopping; ask again")
-            await client.send(errors.render_in_stream(stopping, self._dialect))
+            await client.send(errors.render_in_stream(ending, self._dialect))
         except BaseException as fault:
             self._broke_off(attempting, "broken", f"a fault of ours ({type(fault).__name__})")
             raise
@@ -145,21 +143,20 @@ class StreamRelay:
         peek = self._live.peek
         attempting.answered(
             "ok",
-            usage=peek.usage,
+            usage=peek.whole_usage,
             answer_chars=peek.chars,
             stop=peek.stop or "",
-            upstream_id=peek.id,
+            upstream_id=self._live.upstream_id,
             upstream_model=peek.model,
             system_fingerprint=peek.fingerprint,
         )
 
     def _broke_off(self, attempting: Attempting, status: str, reason: str) -> None:
-        peek = self._live.peek
         attempting.broke_off(
             "cancelled" if status == "cancelled" else "timeout" if status == "timeout" else "broken",
-            answer_chars=peek.chars,
-            usage=peek.usage,
+            seen=self._live.peek,
             reason=reason,
+            upstream_id=self._live.upstream_id,
         )
 
 

@@ -61,7 +61,7 @@ def reloaded(
 
 
 def mergeable(running: Config, fresh: Config) -> Config:
-    """The fresh file, with everything that a reload may not change as it runs now. Of a task its budget, what is kept,
+    """The fresh file, with everything that a reload may not change as it runs now. Of a task its budget, its rate limits, what is kept,
     the rule it is judged by and how it rolls out may change."""
     server = msgspec.structs.replace(fresh.server, host=running.server.host, port=running.server.port)
     storage = msgspec.structs.replace(fresh.storage, path=running.storage.path)
@@ -82,6 +82,7 @@ def _task(runs: Task, fresh: Task | None) -> Task:
     return msgspec.structs.replace(
         runs,
         budget=fresh.budget,
+        limits=fresh.limits,
         keep_bodies=fresh.keep_bodies,
         redact=fresh.redact,
         gate=fresh.gate,

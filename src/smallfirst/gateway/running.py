@@ -14,16 +14,28 @@ from smallfirst.answering.decide import Decision, Step
 from smallfirst.answering.opened import open_examples, open_policy
 from smallfirst.classify.embedder import Embedder
 from smallfirst.classify.example_index import ExampleIndex
+from smallfirst.config.rates import RateLimits
 from smallfirst.config.routing import auto_names, unclassified_model
-from smallfirst.config.schema import Budget, Config, Key
+from smallfirst.config.schema import Config, Key
 from smallfirst.config.secrets import resolve
 from smallfirst.contracts import TextContract
 from smallfirst.errors import BadRequest, UnknownModel
-from smallfirst.gateway.budget import FRONTIER, Budgets, Limit, Scope
+from smallfirst.gateway.budget import Budgets, Limit
+from smallfirst.gateway.budget.configured import (
+    gateway_limits,
+    key_limits,
+    stored_limits,
+    task_limits,
+    tenant_limits,
+)
+from smallfirst.gateway.budget.webhook import Webhooks
 from smallfirst.gateway.channel import CanaryChannel, Channel, Opened, Served, ShadowServing
 from smallfirst.gateway.chosen import Chosen
 from smallfirst.gateway.history import History
-from smallfirst.gateway.identity import Caller, Identity
+from smallfirst.gateway.identity import LOCAL_TENANT, Caller, Identity
+from smallfirst.gateway.rates.configured import ConfiguredRates, caller_limits
+from smallfirst.gateway.rates.rates import Rates, ScopeLimits
+from smallfirst.gateway.stops import Stops
 from smallfirst.gateway.watch import Watch
 from smallfirst.ledger import Ledger
 from smallfirst.ledger.keys import StoredKey, hash_key
@@ -35,7 +47,6 @@ from smallfirst.models.heads import Heads
 from smallfirst.models.label_head import HeadServer
 from smallfirst.models.model import Model
 from smallfirst.models.transport import Transport
-from smallfirst.money import nusd_from_usd
 from smallfirst.pricing import PriceBook
 from smallfirst.releases import Canary, Policy, RungPolicy, Serving, weights_path
 from smallfirst.routing.conversations import Conversations
@@ -55,6 +66,9 @@ class Shared(msgspec.Struct, frozen=True):
     head_server: HeadServer
     environ: Mapping[str, str]
     budgets: Budgets
+    webhooks: Webhooks
+    rates: Rates
+    stops: Stops
     history: History
     conversations: Conversations
     watch: Watch
@@ -81,6 +95,8 @@ class Running:
         self.config = config
         self.served = served
         self.budgets = shared.budgets
+        self.rates = shared.rates
+        self.stops = shared.stops
         self.history = shared.history
         self._shared = shared
         self.prices = PriceBook(config)
@@ -90,6 +106,7 @@ class Running:
             before=before.answerer.catalogue if before else None,
             embedded=shared.embedded.reach,
             heads=shared.head_server,
+            stopped=shared.stops.models,
         )
         self.loaded = Loaded()
         self.answerer = Answerer(
@@ -108,9 +125,9 @@ class Running:
         if before is not None:
             self.keep_lapsed(before)
         self._auto = frozenset(auto_names(config))
-        self._task_limits = {
-            name: _limits(("task", name), task.budget) for name, task in config.tasks.items()
-        }
+        self._gateway_limits = gateway_limits(config)
+        self._task_limits = {name: task_limits(name, config) for name in config.tasks}
+        self.rate_limits = ConfiguredRates(config)
         self._frontiers = _frontiers(config)
         self._direct = lru_cache(maxsize=1024)(self._asked_by_name)
         self._limits = lru_cache(maxsize=4096)(self._limits_of)
@@ -201,12 +218,23 @@ class Running:
         """The budgets that a call of this caller and task spends from."""
         return self._limits(caller, task)
 
+    def all_limits(self) -> tuple[Limit, ...]:
+        """Every budget there is, each once."""
+        callers = (limit for caller in self.identity.callers for limit in caller.limits)
+        tasks = (limit for limits in self._task_limits.values() for limit in limits)
+        tenants = (limit for name in self.config.tenants for limit in tenant_limits(name, self.config))
+        return tuple(dict.fromkeys((*self._gateway_limits, *tenants, *callers, *tasks)))
+
+    def all_rate_limits(self) -> tuple[ScopeLimits, ...]:
+        """Those of every key, tenant and task there is."""
+        return self.rate_limits.all(caller.rates for caller in self.identity.callers)
+
     def _asked_by_name(self, model: Model) -> Chosen:
         """A model that no task's ladder ends with is no frontier model; where nothing says which are, all are."""
         return _direct(model, frontier=not self._frontiers or model.name in self._frontiers)
 
     def _limits_of(self, caller: Caller, task: str) -> tuple[Limit, ...]:
-        return (*caller.limits, *self._task_limits.get(task, ()))
+        return (*caller.limits, *self._task_limits.get(task, ()), *self._gateway_limits)
 
     def keep_lapsed(self, before: Running) -> None:
         """What has lapsed stays so, also where its file has not been written yet."""
@@ -269,6 +297,7 @@ class Running:
             self._shared.ledger.keys.secret,
             [*callers, *self._declared_keys],
             require_key=self.config.server.require_key,
+            local=_local(self.config),
         )
 
 
@@ -291,19 +320,14 @@ def _direct(model: Model, *, frontier: bool) -> Chosen:
     )
 
 
-def _limits(scope: Scope, budget: Budget) -> tuple[Limit, ...]:
-    """What a scope may spend a day, and what of it with frontier models."""
-    found = []
-    if budget.usd_per_day is not None:
-        found.append(Limit(scope, nusd_from_usd(budget.usd_per_day)))
-    if budget.frontier_usd_per_day is not None:
-        part = (scope[0] + FRONTIER, scope[1])
-        found.append(Limit(part, nusd_from_usd(budget.frontier_usd_per_day), frontier=True))
-    return tuple(found)
-
-
-def _tenant_limits(tenant: str, config: Config) -> tuple[Limit, ...]:
-    return _limits(("tenant", tenant), config.tenants[tenant].budget) if tenant in config.tenants else ()
+def _local(config: Config) -> Caller:
+    """Whoever calls without a key: its tenant may be limited as any other."""
+    return Caller(
+        LOCAL_TENANT,
+        LOCAL_TENANT,
+        limits=tenant_limits(LOCAL_TENANT, config),
+        rates=caller_limits(LOCAL_TENANT, RateLimits(), LOCAL_TENANT, config),
+    )
 
 
 def _declared(name: str, key: Key, config: Config, shared: Shared) -> tuple[bytes, Caller]:
@@ -313,18 +337,19 @@ def _declared(name: str, key: Key, config: Config, shared: Shared) -> tuple[byte
         key=name,
         models=key.models,
         expires=datetime.date.fromisoformat(key.expires) if key.expires else None,
-        limits=(*_limits(("key", name), key.budget), *_tenant_limits(key.tenant, config)),
+        limits=(*key_limits(name, config), *tenant_limits(key.tenant, config)),
+        rates=caller_limits(name, key.limits, key.tenant, config),
     )
     return hash_key(shared.ledger.keys.secret, plaintext), caller
 
 
 def _stored(key: StoredKey, config: Config) -> Caller:
-    limit = key.budget_nusd_per_day
-    of_key = () if limit is None else (Limit(("key", key.name), limit),)
+    rates = RateLimits(requests_per_minute=key.requests_per_minute, tokens_per_minute=key.tokens_per_minute)
     return Caller(
         tenant=key.tenant,
         key=key.name,
         models=key.models,
         expires=key.expires,
-        limits=(*of_key, *_tenant_limits(key.tenant, config)),
+        limits=(*stored_limits(key, config), *tenant_limits(key.tenant, config)),
+        rates=caller_limits(key.name, rates, key.tenant, config),
     )

@@ -23,18 +23,22 @@ from smallfirst.config.check import problems_at_start
 from smallfirst.config.schema import Config
 from smallfirst.errors import ConfigError, LedgerUnavailable, StateError
 from smallfirst.gateway.app import Gateway
-from smallfirst.gateway.budget import Budgets
+from smallfirst.gateway.budget.exposed import families
+from smallfirst.gateway.budget.opening import begin_budgets, open_budgets
+from smallfirst.gateway.budget.webhook import Webhooks
 from smallfirst.gateway.cache.cached import Cache
 from smallfirst.gateway.cache.opening import open_parts
 from smallfirst.gateway.channel import Served
 from smallfirst.gateway.evidence import Evidence, noted
-from smallfirst.gateway.follow import Follower
+from smallfirst.gateway.follow import Follower, Note
 from smallfirst.gateway.hand import Desk
 from smallfirst.gateway.history import History
 from smallfirst.gateway.listener import BoundedHttp
 from smallfirst.gateway.metrics import Metrics
+from smallfirst.gateway.rates.local import LocalRates
 from smallfirst.gateway.reload import reloaded
 from smallfirst.gateway.running import Running, Shared
+from smallfirst.gateway.stops import Stops
 from smallfirst.gateway.supervisor import Supervisor, is_wanted
 from smallfirst.gateway.upkeep import Upkeep
 from smallfirst.gateway.watch import Watch
@@ -97,8 +101,9 @@ async def _run(
     announce: Callable[[str, Served], None],
     follower: Follower,
 ) -> None:
-    shared = _shared(ledger, EmbeddedModels(config, ledger.state, base=path.parent, wanted=options.embedded))
-    transport, embedded = shared.transport, shared.embedded
+    embedded = EmbeddedModels(config, ledger.state, base=path.parent, wanted=options.embedded)
+    shared = _shared(ledger, follower.note, embedded)
+    transport = shared.transport
     evidence = Evidence(ledger.state, follower.note)
     metrics = Metrics()
     cache = Cache(
@@ -113,6 +118,7 @@ async def _run(
         metrics.cache,
     )
     desk = Desk(Running(config, served, shared), ledger, metrics, evidence, cache)
+    begin_budgets(shared.budgets, shared.webhooks, desk.running.all_limits(), ledger.queries)
     server = _Server(_uvicorn_config(Gateway(desk, ready=lambda: not server.should_exit), config))
 
     async def follow() -> None:
@@ -121,8 +127,12 @@ async def _run(
     async def keep() -> None:  # a loop of its own: a disk that is full must not hold up a rollback
         evidence.keep(desk.running)
 
+    async def follow_stops() -> None:
+        shared.stops.follow(desk.cut)
+
     every_s = limits.CHANNELS_EVERY_S
     also = (
+        (limits.STOPS_EVERY_S, follow_stops),
         (every_s, follow),
         (every_s, keep),
         (every_s, cache.follow),
@@ -146,6 +156,7 @@ async def _run(
             options_applied=lambda fresh: _with_options(fresh, options),
             served_by=follower.again,
         )
+        shared.budgets.open(desk.running.all_limits(), at_ms=int(time.time() * 1000))
 
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, on_hangup)
@@ -171,22 +182,28 @@ async def _run(
         await upkeep.stop()
         follower.close()
         await embedded.stop()
+        await shared.webhooks.stop()
         await transport.close()
         await shared.head_server.close()
         ledger.journal.append(_event("stopped", {"pid": os.getpid()}))
 
 
-def _shared(ledger: Ledger, embedded: EmbeddedModels) -> Shared:
+def _shared(ledger: Ledger, note: Note, embedded: EmbeddedModels) -> Shared:
     heads = Heads(Artifacts(ledger.state), _load_head)
+    transport = AiohttpTransport()
+    webhooks = Webhooks(transport, os.environ, note)
     return Shared(
         state=ledger.state,
         ledger=ledger,
-        transport=AiohttpTransport(),
+        transport=transport,
         embedded=embedded,
         heads=heads,
         head_server=HeadServer(heads.get),
         environ=os.environ,
-        budgets=Budgets(lambda scope, day: ledger.queries.spent_nusd(day, scope)),
+        budgets=open_budgets(ledger.queries, webhooks, note),
+        webhooks=webhooks,
+        stops=Stops(ledger.state),
+        rates=LocalRates(),
         history=History(ledger.queries.output_tokens_quantile),
         conversations=Conversations(),
         watch=Watch(lambda detail: _alarm(ledger, detail)),
@@ -308,6 +325,9 @@ def _gauges(desk: Desk, shared: Shared) -> None:
     metrics.gauges["smallfirst_frontier_share_alarms"] = (
         "How often more of a tenant's calls than promised, or than usual, were found to go to the frontier",
         lambda: shared.watch.alarms,
+    )
+    metrics.more.append(
+        lambda: families(shared.budgets, desk.running.all_limits(), shared.webhooks, shared.stops)
     )
     metrics.endpoints = lambda: [
         *desk.running.answerer.catalogue.endpoints_by_url.values(),

@@ -1,4 +1,7 @@
-"""What a gateway does beside answering: it follows keys, refreshes histories, notes own models' hours, and reads engines' queues."""
+"""What a gateway does beside answering.
+
+It follows keys, forgets rate limits that are gone, refreshes histories, notes own models' hours, and reads engines' queues.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from smallfirst.money import nusd_from_usd
 _log = logging.getLogger(__name__)
 KEYS_EVERY_S = 0.25
 HISTORY_EVERY_S = 60.0
+RATES_EVERY_S = 60.0
 HEARTBEAT_EVERY_S = 10.0
 QUEUES_EVERY_S = 1.0
 
@@ -41,6 +45,7 @@ class Upkeep:
         for every_s, work in (
             (KEYS_EVERY_S, self._follow_keys),
             (HISTORY_EVERY_S, self._refresh_history),
+            (RATES_EVERY_S, self._forget_rates),
             (HEARTBEAT_EVERY_S, self._beat),
             (QUEUES_EVERY_S, self._read_queues),
             *self._also,
@@ -59,6 +64,10 @@ class Upkeep:
 
     async def _refresh_history(self) -> None:
         await asyncio.to_thread(self._desk.running.history.refresh)
+
+    async def _forget_rates(self) -> None:
+        running = self._desk.running
+        running.rates.keep(running.all_rate_limits())
 
     async def _beat(self) -> None:
         """Notes for how long own models have been kept: their hours are billed, not their tokens."""

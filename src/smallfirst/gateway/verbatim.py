@@ -13,15 +13,16 @@ from yarl import URL
 from smallfirst.answering.account import Plan
 from smallfirst.chat import Usage
 from smallfirst.config.schema import Relay
-from smallfirst.errors import BadRequest, UnknownRoute, UpstreamBroken, UpstreamError
+from smallfirst.errors import BadRequest, NotAllowed, UnknownRoute, UpstreamBroken, UpstreamError
 from smallfirst.gateway.account import CallAccount
 from smallfirst.gateway.client import Client
 from smallfirst.gateway.hand import CallInHand, Desk
 from smallfirst.gateway.headers import cache_headers
+from smallfirst.gateway.identity import Caller
 from smallfirst.ledger.records import Attempt, AttemptStatus
 from smallfirst.models import Catalogue
 from smallfirst.models.endpoints import Endpoint
-from smallfirst.models.reply import sendable
+from smallfirst.models.reply import request_id, sendable
 from smallfirst.models.transport import Exchange, Outgoing
 
 _FORWARDED = (
@@ -41,6 +42,7 @@ _NOT_PASSED = frozenset(
 )  # fmt: skip
 # vLLM's: which adapters it has is not for its clients to change.
 _OPERATORS = ("load_lora_adapter", "unload_lora_adapter")
+_MAX_ID_CHARS = 256
 _METHODS = frozenset({"GET", "POST", "DELETE", "PUT", "PATCH"})
 
 
@@ -117,6 +119,7 @@ async def _relay(call: CallInHand, relay: Relay) -> None:
     call.admit()
     caller = call.identify()
     caller.check_model(relay.prefix)
+    await call.let_in(caller, "")
     body = await call.body()
     catalogue = call.running.answerer.catalogue
     endpoint = endpoint_of(relay, catalogue)
@@ -124,19 +127,7 @@ async def _relay(call: CallInHand, relay: Relay) -> None:
     call.draft.prompt_bytes = len(body)
     call.draft.decision = {"by": "relay"}
     provider = call.running.config.providers[relay.provider]
-    priced = (
-        0 if sent.method in ("GET", "DELETE") else None
-    )  # what only reads or removes is free with every provider
-    plan = Plan(
-        seq=0,
-        kind="relay",
-        rung=0,
-        model=relay.prefix,
-        provider=relay.provider,
-        reserved_usage=Usage(),
-        reserved_nusd=priced,
-        simulated=provider.simulated,
-    )
+    plan = _plan(call, relay, caller, method=sent.method)
     account = call.account(caller, "")
     account.reserve(plan)
     relayed = _Relayed(call, plan, account, endpoint)
@@ -174,6 +165,27 @@ async def _relay(call: CallInHand, relay: Relay) -> None:
         endpoint.in_flight -= 1
 
 
+def _plan(call: CallInHand, relay: Relay, caller: Caller, *, method: str) -> Plan:
+    """The one attempt. Raises `NotAllowed` where a budget cannot count it."""
+    free = relay.free or method in ("GET", "DELETE")  # what only reads or removes is free with every provider
+    limits = call.running.limits(caller, "")
+    if limits and not free:
+        raise NotAllowed(
+            f"what {relay.prefix} costs is not known here, so {limits[0].purse.words} cannot be kept: where there is one, "
+            "only GET, DELETE and relays with `free = true` pass"
+        )
+    return Plan(
+        seq=0,
+        kind="relay",
+        rung=0,
+        model=relay.prefix,
+        provider=relay.provider,
+        reserved_usage=Usage(),
+        reserved_nusd=0 if free else None,
+        simulated=call.running.config.providers[relay.provider].simulated,
+    )
+
+
 class _Relayed:
     """The one attempt of a relayed call."""
 
@@ -184,6 +196,7 @@ class _Relayed:
         self._endpoint = endpoint
         self._started_ms = call.clock.ms()
         self._ttft_ms: float | None = None
+        self._upstream_id = ""
         self._done = False
 
     async def run(self, exchange: Exchange) -> None:
@@ -192,12 +205,13 @@ class _Relayed:
         self._ttft_ms = call.clock.ms() - self._started_ms
         call.draft.ttft_ms = call.clock.ms()
         call.draft.overhead_ms = self._started_ms
+        self._upstream_id = request_id(exchange.headers)[:_MAX_ID_CHARS]
         try:
             if not 200 <= exchange.status <= 599:
                 raise UpstreamBroken(f"answered with {exchange.status}, which is no final HTTP status")
             told = answered_headers(exchange.headers)
             told += [(b"x-smallfirst-call", call.draft.id.encode()), *cache_headers(call.draft)]
-            await client.start_stream(told, exchange.status)
+            await client.start_stream(call.with_limits(told), exchange.status)
             last = b""
             async for chunk in exchange.chunks():
                 if last:
@@ -231,6 +245,7 @@ class _Relayed:
             started_ms=round(self._started_ms, 3),
             latency_ms=round(clock.ms() - self._started_ms, 3),
             endpoint=self._endpoint.name,
+            upstream_id=self._upstream_id,
             http_status=http_status,
             ttft_ms=self._ttft_ms,
             reason=reason[:500],

@@ -18,6 +18,7 @@ import msgspec
 
 from smallfirst import limits
 from smallfirst.ledger import frames, segment, store
+from smallfirst.ledger.days import fold
 from smallfirst.ledger.erasure import now_ms, retain
 from smallfirst.ledger.intake import Intake
 from smallfirst.ledger.journal import Journal
@@ -154,10 +155,12 @@ class Importer:
             self._failed(error)
 
     def retain_now(self) -> None:
-        """Deletes a batch of what has been kept long enough; when there may be more, the next turn goes
-        on.
+        """Deletes a batch of what has been kept long enough, and sums a table of a day that is over; when there may be
+        more, the next turn goes on.
         """
-        with self._turn, store.transaction(self._conn):
-            more = retain(self._conn, now_ms=now_ms(), calls_days=self._calls_days)
+        with self._turn:
+            with store.transaction(self._conn):
+                more = retain(self._conn, now_ms=now_ms(), calls_days=self._calls_days)
+            more = fold(self._conn, now_ms=now_ms(), at_most=1) or more
         if more:
             self._retained_s -= _RETAIN_EVERY_S

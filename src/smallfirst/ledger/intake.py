@@ -257,13 +257,17 @@ def bounded(call: Call) -> Call:
 
 def _is_plausible(attempt: Attempt) -> bool:
     usage = attempt.usage
-    return usage.prompt_tokens + usage.completion_tokens <= _MOST and (attempt.cost_nusd or 0) <= _MOST
+    most_nusd = max(attempt.cost_nusd or 0, abs(attempt.prompt_cache_saved_nusd))
+    return usage.prompt_tokens + usage.completion_tokens <= _MOST and most_nusd <= _MOST
 
 
 def _cut(attempt: Attempt) -> Attempt:
     tokens = [min(getattr(attempt.usage, name), _MOST) for name in Usage.__struct_fields__]
     cost_nusd = None if attempt.cost_nusd is None else min(attempt.cost_nusd, _MOST)
-    return msgspec.structs.replace(attempt, usage=Usage(*tokens), cost_nusd=cost_nusd)
+    saved_nusd = max(-_MOST, min(attempt.prompt_cache_saved_nusd, _MOST))
+    return msgspec.structs.replace(
+        attempt, usage=Usage(*tokens), cost_nusd=cost_nusd, prompt_cache_saved_nusd=saved_nusd
+    )
 
 
 def lost_attempt(intent: Intent) -> Attempt:

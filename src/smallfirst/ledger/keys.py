@@ -23,6 +23,13 @@ _SECRET_BYTES = 32
 _MARK = "sf-"
 _SHOWN_CHARS = 10  # of a key, mark included: enough to tell keys apart, useless to guess one
 _MS_PER_S = 1000
+_LIMITS = (
+    "budget_nusd_per_day",
+    "budget_nusd_per_month",
+    "budget_nusd_total",
+    "requests_per_minute",
+    "tokens_per_minute",
+)
 
 
 class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +43,10 @@ class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str
     models: tuple[str, ...] = ()
     budget_nusd_per_day: int | None = None
+    budget_nusd_per_month: int | None = None
+    budget_nusd_total: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
     expires: datetime.date | None = None
     created_ms: int = 0
     revoked_ms: int | None = None
@@ -75,7 +86,9 @@ class Keys:
 
     def list(self) -> list[StoredKey]:
         """All keys, in the order in which they were made."""
-        columns = "name, tenant, digest, prefix, models, budget_nusd_per_day, expires, created_ms, revoked_ms"
+        columns = "name, tenant, digest, prefix, models, expires, created_ms, revoked_ms, " + ", ".join(
+            _LIMITS
+        )
         with self._lock, store.translated():
             rows = self._conn.execute(f"SELECT {columns} FROM keys ORDER BY id").fetchall()  # noqa: S608
         return [_stored(row) for row in rows]
@@ -91,12 +104,12 @@ class Keys:
         name: str,
         tenant: str = "default",
         *,
-        budget_nusd_per_day: int | None = None,
         models: tuple[str, ...] = (),
         expires: datetime.date | None = None,
+        **limits: int | None,
     ) -> str:
-        """Makes a key and returns it: it cannot be shown again. Raises `StateError` where a key in force has
-        this name.
+        """Makes a key and returns it: it cannot be shown again. `limits` are its budgets and rates, as
+        `StoredKey` names them. Raises `StateError` where a key in force has this name.
         """
         plaintext = _MARK + secrets.token_urlsafe(_SECRET_BYTES)
         row = (
@@ -105,10 +118,12 @@ class Keys:
             hash_key(self.secret, plaintext),
             plaintext[:_SHOWN_CHARS],
             msgspec.json.encode(models).decode(),
-            budget_nusd_per_day,
             expires.isoformat() if expires else None,
             int(time.time() * _MS_PER_S),
+            *(limits.pop(name, None) for name in _LIMITS),
         )
+        if limits:
+            raise TypeError(f"a key has no {', '.join(limits)}")
         with self._lock, store.translated(), store.transaction(self._conn):
             taken = self._conn.execute(
                 "SELECT 1 FROM keys WHERE name = ? AND revoked_ms IS NULL", (name,)
@@ -119,9 +134,8 @@ class Keys:
                     f"or `smallfirst keys revoke {name}` first"
                 )
             self._conn.execute(
-                "INSERT INTO keys"
-                " (name, tenant, digest, prefix, models, budget_nusd_per_day, expires, created_ms)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO keys (name, tenant, digest, prefix, models, expires, created_ms, "  # noqa: S608
+                f"{', '.join(_LIMITS)}) VALUES ({', '.join('?' * len(row))})",
                 row,
             )
             store.add_meta(self._conn, "keys_version", 1)
@@ -163,17 +177,17 @@ def load_keys(state: Path) -> list[StoredKey]:
 
 
 def _stored(row: tuple) -> StoredKey:
-    name, tenant, digest, prefix, models, budget, expires, created, revoked = row
+    name, tenant, digest, prefix, models, expires, created, revoked, *limits = row
     return StoredKey(
         name=name,
         tenant=tenant,
         digest=digest,
         prefix=prefix,
         models=tuple(msgspec.json.decode(models)),
-        budget_nusd_per_day=budget,
         expires=datetime.date.fromisoformat(expires) if expires else None,
         created_ms=created,
         revoked_ms=revoked,
+        **dict(zip(_LIMITS, limits, strict=True)),
     )
 
 

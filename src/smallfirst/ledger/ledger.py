@@ -6,6 +6,7 @@ from pathlib import Path
 
 from smallfirst.errors import StateError
 from smallfirst.ledger import store
+from smallfirst.ledger.attempt_queries import AttemptQueries
 from smallfirst.ledger.importer import Importer
 from smallfirst.ledger.journal import Journal
 from smallfirst.ledger.keys import Keys
@@ -15,6 +16,7 @@ from smallfirst.ledger.opening import JOURNAL, bring_up, make_directory, open_st
 from smallfirst.ledger.queries import Queries
 from smallfirst.ledger.reader import Reader
 from smallfirst.ledger.reports import Reports
+from smallfirst.ledger.traffic import Traffic
 
 
 class Ledger:
@@ -103,6 +105,8 @@ class LedgerView:
         self._reader = Reader(state)
         self.queries = Queries(self._reader)
         self.reports = Reports(self._reader)
+        self.attempts = AttemptQueries(self._reader)
+        self.traffic = Traffic(self._reader)
 
     def __enter__(self) -> LedgerView:
         return self

@@ -4,17 +4,21 @@ has left imported and settled.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 from smallfirst.errors import StateError
 from smallfirst.ledger import store
+from smallfirst.ledger.days import DAYS, fold
+from smallfirst.ledger.erasure import now_ms
 from smallfirst.ledger.intake import Intake
 from smallfirst.ledger.lock import StateLock
 from smallfirst.ledger.recovery import recover
 from smallfirst.ledger.segment import Position
 
 JOURNAL = "journal"
+_TABLES_A_COMMAND = 31 * len(DAYS)  # a month at most is summed first; of more, hours are read
 
 
 def open_store(state: Path) -> None:
@@ -37,15 +41,22 @@ def make_directory(state: Path) -> None:
 
 def settle_down(state: Path) -> None:
     """Where no gateway runs, does what the next one would do first: migrates, imports what the last one left
-    and settles it.
+    and settles it, and sums days that are over.
     """
     with store.translated():
         lock = StateLock.take_if_free(state, "import")
         try:
             bring_up(state, migrate=lock is not None, recovers=lock is not None)
+            if lock is not None:
+                _sum_days(state)
         finally:
             if lock is not None:
                 lock.release()
+
+
+def _sum_days(state: Path) -> None:
+    with contextlib.closing(store.connect(state)) as conn:
+        fold(conn, now_ms=now_ms(), at_most=_TABLES_A_COMMAND)
 
 
 def bring_up(state: Path, *, migrate: bool, recovers: bool = True) -> Position:

@@ -25,6 +25,7 @@ from smallfirst.ledger.outcome_queries import (
 from smallfirst.ledger.reader import Value
 from smallfirst.ledger.records import ASIDE, OWN_PURSE, Attempt, Call
 from smallfirst.ledger.rows import attempt_from_row, call_from_row
+from smallfirst.ledger.span import Span, source
 
 __all__ = [
     "Counts",
@@ -42,7 +43,6 @@ __all__ = [
 HOURS_PER_DAY = 24
 LEAST_ANSWERS = 20  # below this a quantile of history says little
 HISTORY_HOURS = 30 * HOURS_PER_DAY
-_COLUMN_BY_SCOPE = {"key": "key", "tenant": "tenant", "task": "task"}
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -133,6 +133,17 @@ class Queries(OutcomeQueries):
             else None
         )
 
+    def attempts_between(self, first: int, last: int) -> dict[int, list[Attempt]]:
+        """The attempts of the calls numbered from `first` to `last`, by the number of their call, in their order."""
+        rows = self._reader.rows(
+            "SELECT * FROM attempts WHERE call BETWEEN ? AND ? ORDER BY call, seq", (first, last)
+        )
+        names = self._reader.names()
+        found: dict[int, list[Attempt]] = {}
+        for row in rows:
+            found.setdefault(row[0], []).append(attempt_from_row(row, names))
+        return found
+
     def answered_again(self, call: str) -> list[Call]:
         """The calls of origin explore, shadow or spot-check that answered this one again, whole, in their
         order.
@@ -171,30 +182,36 @@ class Queries(OutcomeQueries):
         attempts = self._reader.rows(f"SELECT coalesce(sum(attempts), 0) FROM hourly_attempts{where}", values)
         return Counts(calls[0][0], attempts[0][0])
 
-    def spent_nusd(self, day: int, scope: tuple[str, str]) -> int:
-        """What a scope (`key`, `tenant` or `task`, and its name) has spent on a day (days since 1970, UTC),
-        in nano-dollars; with " (frontier)" behind its kind, what of it went to frontier models.
+    def spent_nusd(
+        self,
+        scope: tuple[str, str],
+        *,
+        since_hour: int | None = None,
+        until_hour: int | None = None,
+        frontier: bool = False,
+    ) -> int:
+        """What a scope (`key`, `tenant`, `task` or `gateway`, and its name) has spent in these hours (since
+        1970, UTC), in nano-dollars; what of it went to `frontier` models.
 
         Unknown prices add nothing. Evaluations, replays and what is answered again off a client's path are
         not counted: they have purses of their own.
         """
-        kind, _, part = scope[0].partition(" ")
-        column = _COLUMN_BY_SCOPE[kind]
-        own = [self._reader.number(origin) for origin in OWN_PURSE]
-        marks = ", ".join("?" * len(own))
-        if part:
-            rows = self._reader.rows(
-                "SELECT coalesce(sum(cost_nusd), 0) FROM hourly_frontier_spend"
-                f" WHERE hour >= ? AND hour < ? AND {column} = ?",
-                (day * HOURS_PER_DAY, (day + 1) * HOURS_PER_DAY, self._reader.number(scope[1])),
-            )
-            return rows[0][0]
-        rows = self._reader.rows(
-            "SELECT coalesce(sum(cost_nusd), 0) FROM hourly_attempts"
-            f" WHERE hour >= ? AND hour < ? AND {column} = ? AND origin NOT IN ({marks})",
-            (day * HOURS_PER_DAY, (day + 1) * HOURS_PER_DAY, self._reader.number(scope[1]), *own),
+        kind, name = scope
+        span = Span(
+            since_hour=since_hour, until_hour=until_hour, **({} if kind == "gateway" else {kind: name})
         )
-        return rows[0][0]
+        if frontier:  # whose sums leave out what has a purse of its own
+            read = source(self._reader, span, "hourly_frontier_spend", by=(), sums=("cost_nusd",))
+            return self._reader.rows(f"SELECT coalesce(sum(cost_nusd), 0) FROM {read.text}", read.values)[0][
+                0
+            ]
+        read = source(self._reader, span, "hourly_attempts", by=("origin",), sums=("cost_nusd",))
+        own = [self._reader.number(origin) for origin in OWN_PURSE]
+        return self._reader.rows(
+            f"SELECT coalesce(sum(cost_nusd), 0) FROM {read.text}"
+            f" WHERE origin NOT IN ({', '.join('?' * len(own))})",
+            [*read.values, *own],
+        )[0][0]
 
     def spent_aside_nusd(self, day: int, task: str) -> int:
         """What a task's calls that were answered again off a client's path have cost on a day, in

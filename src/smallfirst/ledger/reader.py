@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ class Reader:
     """
 
     def __init__(self, state: Path) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         with store.translated():
             self._conn: sqlite3.Connection = store.connect(state)
             self._conn.execute("PRAGMA query_only = ON")
@@ -29,6 +30,17 @@ class Reader:
     def rows(self, query: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
         with self._lock, store.translated():
             return self._conn.execute(query, values).fetchall()
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """All that is asked within is of one moment, whatever is written meanwhile. Other threads wait."""
+        with self._lock:
+            with store.translated():
+                self._conn.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._conn.execute("ROLLBACK")
 
     def number(self, name: str) -> int:
         """A name's number in the store; -1, which no row has, where it was never written."""

@@ -28,6 +28,9 @@ AttemptStatus = Literal[
 ]
 """`unmet`: answered, but not as the contract says. `doubted`: as the contract says, but not surely right. `refused`: the upstream's error status."""
 
+ANSWERED: tuple[AttemptStatus, ...] = ("ok", "unmet", "doubted")
+"""The states of attempts that were answered, whether the answer did or not."""
+
 CacheResult = Literal["", "miss", "exact", "semantic", "flight"]
 """What the cache had for a call; empty: it was not asked. `flight`: the answer to another call that asked the same at the same time."""
 
@@ -103,6 +106,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     saved_nusd: int | None = (
         0  # of an answer from the cache: what the call had cost that it was given to first
     )
+    # of it, what the frontier model had cost that gave the answer; None: another model gave it, or it is unknown
+    saved_frontier_nusd: int | None = None
 
     @property
     def from_cache(self) -> bool:

@@ -6,36 +6,31 @@ cost.
 
 from __future__ import annotations
 
-from typing import Literal
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal
 
 import msgspec
 
 from smallfirst.chat import Usage
 from smallfirst.ledger import buckets
+from smallfirst.ledger.days import HOURS_PER_DAY
 from smallfirst.ledger.reader import Reader, Value
-from smallfirst.ledger.rollups import FIRST_TOKEN, OVERHEAD, TOKEN_CLASSES, TOTAL
+from smallfirst.ledger.rollups import ATTEMPT_SUMS, FIRST_TOKEN, FRONTIER_SUMS, OVERHEAD, TOKEN_CLASSES, TOTAL
+from smallfirst.ledger.span import Source, Span, hours_of_days, source
 
-Group = Literal["task", "model", "key", "tenant", "provider", "day"]
+Group = Literal["task", "model", "key", "tenant", "provider", "day", "week", "month"]
 Measure = Literal["total", "first_token", "overhead"]
 _MEASURES: dict[Measure, int] = {"total": TOTAL, "first_token": FIRST_TOKEN, "overhead": OVERHEAD}
-_HOURS_PER_DAY = 24
 _US_PER_MS = 1000
 
 
-class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """Hours since 1970 (UTC) from `since_hour` up to but not including `until_hour`, of one tenant or of
-    all.
-    """
-
-    since_hour: int | None = None
-    until_hour: int | None = None
-    tenant: str | None = None
-
-
 class CallSums(msgspec.Struct, frozen=True, kw_only=True):
-    """Calls of one group, origin and status. For the group `model` the name is what answered."""
+    """Calls of one group (and a second within it), origin and status. For the group `model` the name is what answered."""
 
     name: str
+    then: str
     origin: str
     status: str
     calls: int
@@ -44,11 +39,13 @@ class CallSums(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttemptSums(msgspec.Struct, frozen=True, kw_only=True):
-    """Attempts of one group, origin and status. `cost_nusd` is the sum of the known costs; `unknown` attempts
-    have none.
+    """Attempts of one group (and a second within it), origin and status. `cost_nusd` is the sum of the known costs;
+    `unknown` attempts have none. `prompt_cache_saved_nusd` is below 0 where writing to a provider's cache cost more
+    than reading from it saved.
     """
 
     name: str
+    then: str
     origin: str
     status: str
     simulated: bool
@@ -58,6 +55,7 @@ class AttemptSums(msgspec.Struct, frozen=True, kw_only=True):
     unknown_attempts: int
     estimated_attempts: int
     estimated_nusd: int
+    prompt_cache_saved_nusd: int
 
 
 class FrontierSums(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +63,9 @@ class FrontierSums(msgspec.Struct, frozen=True, kw_only=True):
     that none did.
 
     `bytes` are the request bodies' sizes; `bytes2`, `nusd2` and `cross` sums of squares and products of bytes
-    and the frontier's cost.
+    and the frontier's cost; `full_…` the same with every token of the frontier's prompts at its plain price.
+    `hit_calls` are those whose answer the cache had from the frontier, at what that had cost (`hit_nusd`): their
+    bytes are in no sum. `cache_saved_nusd` is what all hits had cost first; `unknown_hits` have an unknown price.
     """
 
     task: str
@@ -80,6 +80,14 @@ class FrontierSums(msgspec.Struct, frozen=True, kw_only=True):
     bytes2: float
     nusd2: float
     cross: float
+    prompt_cache_saved_nusd: int = 0
+    full_nusd: int = 0
+    full2: float = 0.0
+    full_cross: float = 0.0
+    hit_calls: int = 0
+    hit_nusd: int = 0
+    cache_saved_nusd: int = 0
+    unknown_hits: int = 0
 
 
 class CacheSums(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,69 +113,59 @@ class OwnModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reports:
-    """Sums over a span. Raises `StateError` where the store cannot be read."""
+    """Sums over a span, from days where they are summed, else from hours. Raises `StateError` where the store cannot
+    be read.
+    """
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    def calls(self, span: Span, by: Group) -> list[CallSums]:
-        """Calls by group, origin and status. A call has no provider, so that group puts all under the empty
-        name.
-        """
-        column = {"day": f"hour / {_HOURS_PER_DAY}", "provider": "NULL"}.get(by, by)
-        where, values = self._where(span)
-        rows = self._reader.rows(
-            f"SELECT {column}, origin, status, sum(calls), sum(calls * unproven), sum(calls * outside_bound)"
-            f" FROM hourly_calls {where} GROUP BY 1, 2, 3",
-            values,
-        )
-        names = self._reader.names()
+    def at_once(self) -> AbstractContextManager[None]:
+        """All reports that are made within are of one moment, so that they add up while calls come in."""
+        return self._reader.at_once()
+
+    def calls(self, span: Span, by: Group, then: Group | None = None) -> list[CallSums]:
+        """Calls by group, origin and status. A call has no provider: by that group there are none."""
+        if "provider" in (by, then):
+            return []
+        columns = _columns(by, then, "origin", "status", "unproven", "outside_bound")
+        read = source(self._reader, span, "hourly_calls", by=columns, sums=("calls",))
+        sums = ("sum(calls)", "sum(calls * unproven)", "sum(calls * outside_bound)")
+        fields = CallSums.__struct_fields__
         return [
-            CallSums(
-                name=self._name(by, row[0]),
-                origin=names[row[1]],
-                status=names[row[2]],
-                calls=row[3],
-                unproven=row[4],
-                outside_bound=row[5],
-            )
-            for row in rows
+            CallSums(**dict(zip(fields, row, strict=True)))
+            for row in self._grouped(read, (by, then), (), sums)
         ]
 
-    def spend(self, span: Span, by: Group) -> list[AttemptSums]:
+    def spend(self, span: Span, by: Group, then: Group | None = None) -> list[AttemptSums]:
         """Attempts, tokens and money by group, origin, status and whether it was simulated."""
-        column = f"hour / {_HOURS_PER_DAY}" if by == "day" else by
-        sums = (
-            "attempts",
-            *TOKEN_CLASSES,
-            "cost_nusd",
-            "unknown_attempts",
-            "estimated_attempts",
-            "estimated_nusd",
+        columns = _columns(by, then, "origin", "status", "simulated")
+        read = source(self._reader, span, "hourly_attempts", by=columns, sums=ATTEMPT_SUMS)
+        sums = [f"sum({name})" for name in ATTEMPT_SUMS]
+        rows = self._grouped(read, (by, then), ("simulated",), sums)
+        return [_attempt_sums(row) for row in rows]
+
+    def by_hour_of_day(self, span: Span) -> list[int]:
+        """What was spent in each of the 24 hours of UTC's day, in nano-dollars: from the days of the span that are
+        summed, or, where nothing is there or a task, model, key or origin is asked for, from its hours.
+        """
+        if not span.asks_for("task", "model", "key", "origin"):
+            spent = self._by_hour(hours_of_days(self._reader, span))
+            if any(spent):
+                return spent
+        return self._by_hour(
+            source(self._reader, span, "hourly_attempts", by=(), sums=("cost_nusd",), days=False)
         )
-        where, values = self._where(span)
-        rows = self._reader.rows(
-            f"SELECT {column}, origin, status, simulated, {', '.join(f'sum({name})' for name in sums)}"
-            f" FROM hourly_attempts {where} GROUP BY 1, 2, 3, 4",
-            values,
-        )
-        names = self._reader.names()
-        first = 5 + len(TOKEN_CLASSES)
-        return [
-            AttemptSums(
-                name=self._name(by, row[0]),
-                origin=names[row[1]],
-                status=names[row[2]],
-                simulated=bool(row[3]),
-                attempts=row[4],
-                usage=Usage(*row[5:first]),
-                cost_nusd=row[first],
-                unknown_attempts=row[first + 1],
-                estimated_attempts=row[first + 2],
-                estimated_nusd=row[first + 3],
-            )
-            for row in rows
-        ]
+
+    def _by_hour(self, read: Source) -> list[int]:
+        query = f"SELECT hour % {HOURS_PER_DAY}, sum(cost_nusd) FROM {read.text} GROUP BY 1"
+        spent = dict(self._reader.rows(query, read.values))
+        return [spent.get(hour, 0) for hour in range(HOURS_PER_DAY)]
+
+    def first_hour(self, span: Span) -> int | None:
+        """The first hour with a call that fits; None where there is none."""
+        read = source(self._reader, span, "hourly_calls", by=(), sums=(), days=False)
+        return self._reader.rows(f"SELECT min(hour) FROM {read.text}", read.values)[0][0]
 
     def histogram(
         self,
@@ -179,15 +177,15 @@ class Reports:
         model: str | None = None,
     ) -> list[tuple[int, int]]:
         """(bucket of microseconds, calls) of answered calls."""
-        where, values = self._where(span, "measure = ?", "origin = ?")
-        values = [*values, _MEASURES[measure], self._reader.number(origin)]
-        for column, name in (("task", task), ("model", model)):
-            if name is not None:
-                where += f" AND {column} = ?"
-                values.append(self._reader.number(name))
-        return self._reader.rows(
-            f"SELECT bucket, sum(calls) FROM hourly_latency {where} GROUP BY bucket", values
-        )  # pyright: ignore[reportReturnType]
+        only: dict[str, Value] = {"measure": _MEASURES[measure], "origin": self._reader.number(origin)}
+        only |= {
+            column: self._reader.number(name)
+            for column, name in (("task", task), ("model", model))
+            if name is not None
+        }
+        read = source(self._reader, span, "hourly_latency", by=("bucket",), sums=("calls",), only=only)
+        query = f"SELECT bucket, sum(calls) FROM {read.text} GROUP BY bucket"
+        return self._reader.rows(query, read.values)  # pyright: ignore[reportReturnType]
 
     def latency_ms(
         self,
@@ -202,19 +200,36 @@ class Reports:
         """A quantile in milliseconds, to within 2.2 percent of a bucket's middle; None where nothing was
         answered.
         """
-        found = buckets.quantile(self.histogram(span, measure, origin=origin, task=task, model=model), q)
-        return None if found is None else buckets.middle(found) / _US_PER_MS
+        return quantile_ms(self.histogram(span, measure, origin=origin, task=task, model=model), q)
+
+    def latencies(self, span: Span) -> dict[tuple[str, Measure], list[tuple[int, int]]]:
+        """By task and measure, the histogram of clients' answered calls. Nothing is kept of it by key."""
+        if span.asks_for("key"):
+            return {}
+        only: dict[str, Value] = {"origin": self._reader.number("client")}
+        by = ("task", "measure", "bucket")
+        read = source(self._reader, span, "hourly_latency", by=by, sums=("calls",), only=only)
+        rows = self._reader.rows(
+            f"SELECT task, measure, bucket, sum(calls) FROM {read.text} GROUP BY 1, 2, 3", read.values
+        )
+        names = self._reader.names()
+        measures: dict[int, Measure] = {number: name for name, number in _MEASURES.items()}
+        found: dict[tuple[str, Measure], list[tuple[int, int]]] = {}
+        for task, measure, bucket, calls in rows:
+            found.setdefault((names[task], measures[measure]), []).append((bucket, calls))
+        return found
 
     def frontier(self, span: Span) -> list[FrontierSums]:
         """By task and frontier model, what is needed to say what the same calls would have cost on the
-        frontier alone.
+        frontier alone. Nothing is kept of it by key, model or origin: where one is asked for, there is nothing.
         """
-        sums = ("calls", "unknown_calls", "paid_nusd", "frontier_nusd", "bytes", "bytes2", "nusd2", "cross")
-        where, values = self._where(span)
+        if span.asks_for("key", "model", "origin"):
+            return []
+        by = ("task", "model", "simulated")
+        read = source(self._reader, span, "hourly_frontier", by=by, sums=FRONTIER_SUMS)
+        sums = ", ".join(f"sum({name})" for name in FRONTIER_SUMS)
         rows = self._reader.rows(
-            f"SELECT task, model, simulated, max(hour), {', '.join(f'sum({name})' for name in sums)}"
-            f" FROM hourly_frontier {where} GROUP BY 1, 2, 3",
-            values,
+            f"SELECT task, model, simulated, max(hour), {sums} FROM {read.text} GROUP BY 1, 2, 3", read.values
         )
         names = self._reader.names()
         return [
@@ -223,18 +238,23 @@ class Reports:
                 model=names[row[1]],
                 simulated=bool(row[2]),
                 last_hour=row[3],
-                **dict(zip(sums, row[4:], strict=True)),
+                **dict(zip(FRONTIER_SUMS, row[4:], strict=True)),
             )
             for row in rows
         ]
 
     def cache(self, span: Span) -> list[CacheSums]:
-        """What the cache had for the calls that asked it, by task and tenant."""
-        where, values = self._where(span)
+        """What the cache had for the calls that asked it, by task and tenant. Nothing is kept of it by key, model or
+        origin: where one is asked for, there is nothing.
+        """
+        if span.asks_for("key", "model", "origin"):
+            return []
+        by, sums = ("task", "tenant", "result"), ("calls", "unknown_calls", "saved_nusd")
+        read = source(self._reader, span, "hourly_cache", by=by, sums=sums)
         rows = self._reader.rows(
             "SELECT task, tenant, result, sum(calls), sum(unknown_calls), sum(saved_nusd)"
-            f" FROM hourly_cache {where} GROUP BY 1, 2, 3",
-            values,
+            f" FROM {read.text} GROUP BY 1, 2, 3",
+            read.values,
         )
         names = self._reader.names()
         return [
@@ -250,38 +270,95 @@ class Reports:
         ]
 
     def own_models(self, span: Span) -> list[OwnModel]:
-        """Hours of the user's own models. They belong to no tenant: nothing is said of them where one is
-        asked for.
+        """Hours of the user's own models. They belong to no tenant, task, key or origin: nothing is said of them where
+        one is asked for.
         """
-        if span.tenant is not None:
+        if span.asks_for("tenant", "task", "key", "origin"):
             return []
-        where, values = self._where(span)
+        read = source(self._reader, span, "hourly_models", by=("model",), sums=("seconds", "cost_nusd"))
         rows = self._reader.rows(
-            f"SELECT model, sum(seconds), sum(cost_nusd) FROM hourly_models {where} GROUP BY model", values
+            f"SELECT model, sum(seconds), sum(cost_nusd) FROM {read.text} GROUP BY model", read.values
         )
         names = self._reader.names()
         return [OwnModel(model=names[row[0]], seconds=row[1], cost_nusd=row[2]) for row in rows]
 
-    def _where(self, span: Span, *also: str) -> tuple[str, list[Value]]:
-        tests: list[str] = []
-        values: list[Value] = []
-        for test, bound in (("hour >= ?", span.since_hour), ("hour < ?", span.until_hour)):
-            if bound is not None:
-                tests.append(test)
-                values.append(bound)
-        if span.tenant is not None:
-            tests.append("tenant = ?")
-            values.append(self._reader.number(span.tenant))
-        tests += also
-        return (f"WHERE {' AND '.join(tests)}" if tests else ""), values
+    def _grouped(
+        self, read: Source, groups: tuple[Group, Group | None], also: Sequence[str], sums: Sequence[str]
+    ) -> list[tuple[Any, ...]]:
+        """Rows of both groups' names (the second empty where it is None), origin, status, what else is in `also`,
+        and the sums.
+        """
+        asked = (*(_column(group) for group in groups), "origin", "status", *also)
+        keys = ", ".join(str(at + 1) for at in range(len(asked)))
+        rows = self._reader.rows(
+            f"SELECT {', '.join((*asked, *sums))} FROM {read.text} GROUP BY {keys}", read.values
+        )
+        names = self._reader.names()
+        return [
+            (
+                _name(groups[0], row[0], names),
+                _name(groups[1], row[1], names),
+                names[row[2]],
+                names[row[3]],
+                *row[4:],
+            )
+            for row in rows
+        ]
 
-    def _name(self, by: Group, value: int | None) -> str:
-        if value is None:
-            return ""
-        return _day(value) if by == "day" else self._reader.names()[value]
+
+def _attempt_sums(row: tuple[Any, ...]) -> AttemptSums:
+    tokens, counts = row[6 : 6 + len(TOKEN_CLASSES)], row[6 + len(TOKEN_CLASSES) :]
+    return AttemptSums(
+        name=row[0],
+        then=row[1],
+        origin=row[2],
+        status=row[3],
+        simulated=bool(row[4]),
+        attempts=row[5],
+        usage=Usage(*tokens),
+        **dict(zip(ATTEMPT_SUMS[1 + len(TOKEN_CLASSES) :], counts, strict=True)),
+    )
+
+
+def quantile_ms(histogram: Sequence[tuple[int, int]], q: float) -> float | None:
+    """A quantile of a histogram of microseconds; None where it is empty."""
+    found = buckets.quantile(histogram, q)
+    return None if found is None else buckets.middle(found) / _US_PER_MS
+
+
+def _columns(by: Group, then: Group | None, *also: str) -> list[str]:
+    """Without one twice, and without those that `hour` gives."""
+    return list(
+        dict.fromkeys(name for name in (by, then, *also) if name is not None and name not in _PERIODS)
+    )
+
+
+def _column(group: Group | None) -> str:
+    return "NULL" if group is None else f"hour / {HOURS_PER_DAY}" if group in _PERIODS else group
+
+
+def _name(group: Group | None, value: int | None, names: Mapping[int, str]) -> str:
+    if group is None or value is None:
+        return ""
+    return _PERIODS[group](value) if group in _PERIODS else names[value]
 
 
 def _day(number: int) -> str:
-    import datetime
+    return str(_date(number))
 
-    return (datetime.date(1970, 1, 1) + datetime.timedelta(days=number)).isoformat()
+
+def _week(number: int) -> str:
+    """As ISO 8601 names it: 2026-W48."""
+    year, week, _ = _date(number).isocalendar()
+    return f"{year}-W{week:02}"
+
+
+def _month(number: int) -> str:
+    return str(_date(number))[:7]
+
+
+def _date(number: int) -> datetime.date:
+    return datetime.date(1970, 1, 1) + datetime.timedelta(days=number)
+
+
+_PERIODS: dict[Group, Callable[[int], str]] = {"day": _day, "week": _week, "month": _month}

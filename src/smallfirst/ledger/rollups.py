@@ -8,19 +8,20 @@ the hour in which it arrived (UTC).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import add
 from typing import Any
 
 from smallfirst.ledger import store
 from smallfirst.ledger.buckets import bucket
+from smallfirst.ledger.days import HOURS_PER_DAY, unfold
+from smallfirst.ledger.frontier import frontier_cost_nusd
 from smallfirst.ledger.names import Ids
-from smallfirst.ledger.records import OWN_PURSE, Attempt, Call, Heartbeat
+from smallfirst.ledger.records import ANSWERED, OWN_PURSE, Attempt, Call, Heartbeat
 
 MS_PER_HOUR = 3_600_000
 SECONDS_PER_HOUR = 3600
 TOTAL, FIRST_TOKEN, OVERHEAD = 0, 1, 2
-ANSWERED = ("ok", "unmet", "doubted")
 _US_PER_MS = 1000
 
 TOKEN_CLASSES = (
@@ -33,6 +34,33 @@ TOKEN_CLASSES = (
     "reasoning_tokens",
     "output_audio_tokens",
 )
+ATTEMPT_SUMS = (
+    "attempts",
+    *TOKEN_CLASSES,
+    "cost_nusd",
+    "unknown_attempts",
+    "estimated_attempts",
+    "estimated_nusd",
+    "prompt_cache_saved_nusd",
+)
+FRONTIER_SUMS = (
+    "calls",
+    "unknown_calls",
+    "paid_nusd",
+    "frontier_nusd",
+    "bytes",
+    "bytes2",
+    "nusd2",
+    "cross",
+    "prompt_cache_saved_nusd",
+    "full_nusd",
+    "full2",
+    "full_cross",
+    "hit_calls",
+    "hit_nusd",
+    "cache_saved_nusd",
+    "unknown_hits",
+)
 _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "hourly_calls": (
         ("hour", "tenant", "key", "task", "model", "origin", "status", "unproven", "outside_bound"),
@@ -40,21 +68,13 @@ _TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "hourly_attempts": (
         ("hour", "tenant", "key", "task", "model", "provider", "origin", "status", "simulated"),
-        (
-            "attempts",
-            *TOKEN_CLASSES,
-            "cost_nusd",
-            "unknown_attempts",
-            "estimated_attempts",
-            "estimated_nusd",
-            "prompt_cache_saved_nusd",
-        ),
+        ATTEMPT_SUMS,
     ),
     "hourly_latency": (("hour", "tenant", "task", "model", "origin", "measure", "bucket"), ("calls",)),
     "hourly_output": (("task", "model", "hour", "bucket"), ("attempts",)),
     "hourly_frontier": (
         ("hour", "tenant", "task", "model", "simulated"),
-        ("calls", "unknown_calls", "paid_nusd", "frontier_nusd", "bytes", "bytes2", "nusd2", "cross"),
+        FRONTIER_SUMS,
     ),
     "hourly_frontier_spend": (("hour", "tenant", "key", "task"), ("cost_nusd",)),
     "hourly_models": (("hour", "model"), ("seconds", "cost_nusd")),
@@ -139,8 +159,9 @@ class Rollups:
 
     def write(self, conn: sqlite3.Connection, give_way: Callable[[], None]) -> None:
         """Adds the sums to the store's, inside a transaction of the caller's; `give_way` is called between
-        tables.
+        tables. Sums of the days that they belong to no longer hold.
         """
+        unfold(conn, {key[0] // HOURS_PER_DAY for key in self._counts["hourly_calls"]})  # every call is in it
         for table, counts in self._counts.items():
             store.insert(
                 conn, table, [(*key, count) for key, count in counts.items()], conflict=_CONFLICTS[table]
@@ -161,29 +182,55 @@ class Rollups:
 
     def _add_frontier(self, call: Call, of: _Key) -> None:
         """What the frontier cost where it answered, and how large the calls were that it did not."""
-        frontier = [attempt for attempt in call.attempts if attempt.frontier]
-        answered = [attempt for attempt in frontier if attempt.status in ANSWERED]
+        answered = [each for each in call.attempts if each.frontier and each.status in ANSWERED]
         simulated = any(attempt.simulated for attempt in (answered or call.attempts))
         row = (*of, self._ids[answered[-1].model if answered else ""], int(simulated))
-        costs = [attempt.cost_nusd for attempt in frontier] if answered else []
-        size = call.prompt_bytes
-        if call.cost_nusd is None or None in costs:
-            sums = (0, 1, 0, 0, 0, 0.0, 0.0, 0.0)
-        elif not answered:
-            sums = (1, 0, call.cost_nusd, 0, size, float(size * size), 0.0, 0.0)
-        else:
-            cost = sum(cost for cost in costs if cost is not None)
-            sums = (
-                1,
-                0,
-                call.cost_nusd,
-                cost,
-                size,
-                float(size * size),
-                float(cost * cost),
-                float(cost * size),
-            )
-        _add(self._sums["hourly_frontier"], row, sums)
+        sums = _answered_sums(call) if answered else _other_sums(call)
+        _add(self._sums["hourly_frontier"], row, [sums.get(name, 0) for name in FRONTIER_SUMS])
+
+
+def _answered_sums(call: Call) -> dict[str, int | float]:
+    """Of a call that the frontier answered. `full`: with every token of the frontier's prompts at its plain price."""
+    cost = frontier_cost_nusd(call.attempts)
+    if call.cost_nusd is None or cost is None:
+        return {"unknown_calls": 1}
+    size = call.prompt_bytes
+    full = cost + sum(each.prompt_cache_saved_nusd for each in call.attempts if each.frontier)
+    return {
+        "calls": 1,
+        "paid_nusd": call.cost_nusd,
+        "frontier_nusd": cost,
+        "bytes": size,
+        "bytes2": float(size * size),
+        "nusd2": float(cost * cost),
+        "cross": float(cost * size),
+        "prompt_cache_saved_nusd": sum(each.prompt_cache_saved_nusd for each in call.attempts),
+        "full_nusd": full,
+        "full2": float(full * full),
+        "full_cross": float(full * size),
+    }
+
+
+def _other_sums(call: Call) -> dict[str, int | float]:
+    """Of a call that the frontier did not answer. What it had cost there is known where the cache gave an answer of
+    the frontier's again (`hit_nusd`), and else estimated from its bytes.
+    """
+    if call.cost_nusd is None:
+        return {"unknown_calls": 1}
+    hit = call.from_cache
+    known = call.saved_frontier_nusd if hit else None
+    size = call.prompt_bytes if known is None else 0
+    return {
+        "calls": 1,
+        "paid_nusd": call.cost_nusd,
+        "bytes": size,
+        "bytes2": float(size * size),
+        "prompt_cache_saved_nusd": sum(each.prompt_cache_saved_nusd for each in call.attempts),
+        "hit_calls": int(known is not None),
+        "hit_nusd": known or 0,
+        "cache_saved_nusd": (call.saved_nusd or 0) if hit else 0,
+        "unknown_hits": int(hit and call.saved_nusd is None),
+    }
 
 
 def _attempt_sums(attempt: Attempt) -> tuple[int, ...]:
@@ -211,6 +258,6 @@ def _count(counts: dict[_Key, int], key: _Key, amount: int = 1) -> None:
     counts[key] = counts.get(key, 0) + amount
 
 
-def _add(sums: _Sums, key: _Key, values: tuple[Any, ...]) -> None:
+def _add(sums: _Sums, key: _Key, values: Sequence[Any]) -> None:
     before = sums.get(key)
-    sums[key] = values if before is None else tuple(map(add, before, values))
+    sums[key] = tuple(values) if before is None else tuple(map(add, before, values))

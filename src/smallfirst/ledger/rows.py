@@ -51,6 +51,7 @@ def call_row(n: int, call: Call, ids: Ids) -> tuple[Any, ...]:
         call.trainable,
         call.cache or None,
         call.saved_nusd,
+        call.saved_frontier_nusd,
     )
 
 
@@ -126,6 +127,7 @@ def call_from_row(row: tuple[Any, ...], names: Names, attempts: tuple[Attempt, .
         trainable=bool(row[29]),
         cache=row[30] or "",
         saved_nusd=row[31],
+        saved_frontier_nusd=row[32],
         attempts=attempts,
     )
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import lru_cache
 
 from smallfirst.config.adapters import form_of, targets_of
 from smallfirst.config.routing import auto_names
-from smallfirst.config.schema import NAME_PATTERN, Config, Provider
+from smallfirst.config.schema import Config, Provider
 from smallfirst.config.schema import Model as ModelConfig
 from smallfirst.config.secrets import resolve, resolve_headers
+from smallfirst.config.strict import NAME_PATTERN
 from smallfirst.errors import ConfigError, UnknownModel
 from smallfirst.models import anthropic_http, openai_http
 from smallfirst.models.adapted import Adapted
@@ -32,7 +33,8 @@ class Catalogue:
     """Models by name: the declared ones, and those that a provider accepts by pattern, made when first asked for.
 
     Endpoints (their breakers, their load) survive a reload: `before` is the catalogue they come from. `embedded` says how the embedded models'
-    servers are reached, and which adapters are served. `heads` reaches the label heads; without it they cannot be asked.
+    servers are reached, and which adapters are served. `heads` reaches the label heads; without it they cannot be asked. `stopped`: the names of
+    models that an operator has stopped, as they change.
     """
 
     def __init__(
@@ -43,8 +45,10 @@ class Catalogue:
         before: Catalogue | None = None,
         embedded: EmbeddedReach | None = None,
         heads: Transport | None = None,
+        stopped: Set[str] = frozenset(),
     ) -> None:
         self._config = config
+        self._stopped = stopped
         self._known = before.endpoints_by_url if before else {}
         self.endpoints_by_url: dict[str, Endpoint] = {}
         self._embedded = embedded or EmbeddedReach()
@@ -117,6 +121,7 @@ class Catalogue:
             headers=headers,
         )
         model.transport = self._heads if provider.kind == "head" else None
+        model.stopped_models = self._stopped
         if config.adapter is not None:
             model.adapter = Adapted(
                 config.adapter,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Set
 from typing import Literal, Protocol
 
 from multidict import CIMultiDict
@@ -69,6 +70,7 @@ class Model:
         self.hourly_usd = config.hourly_usd
         self.transport: Transport | None = None  # None: the one that all models share
         self.in_flight = 0
+        self.stopped_models: Set[str] = frozenset()  # the names of those that an operator has stopped
         self.meter = Meter()
         self._headers = CIMultiDict(
             headers
@@ -88,6 +90,11 @@ class Model:
     @property
     def full(self) -> bool:
         return self.concurrency is not None and self.in_flight >= self.concurrency
+
+    @property
+    def stopped(self) -> bool:
+        """Whether an operator has stopped it."""
+        return self.name in self.stopped_models
 
     def asked_as(self, pinned: Pinned) -> str:
         """The upstream's name for it: that of the adapter or the label head which a policy pins, else of the one that the configuration names.

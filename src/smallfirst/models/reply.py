@@ -18,6 +18,7 @@ from smallfirst.wire.incoming import Route
 from smallfirst.wire.sse import SseDecoder, SseEvent
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id")
 _PASSED_HEADERS = (
     "openai-",
     "anthropic-",
@@ -47,6 +48,11 @@ class WholeReply:
     def text(self) -> str:
         return self.peek.text
 
+    @property
+    def upstream_id(self) -> str:
+        """The answer's id, or where it has none (embeddings) the request's."""
+        return self.peek.id or _request_id(self.headers)
+
     def without_logprobs(self) -> WholeReply:
         """The same answer as if log-probabilities had not been asked for."""
         return WholeReply(self.dialect, openai_chat.without_logprobs(self.data), self.peek, self.headers)
@@ -68,6 +74,11 @@ class LiveReply:
         self._decoder = SseDecoder()
         self._chunks = exchange.chunks()
         self._first: list[SseEvent] | None = None
+
+    @property
+    def upstream_id(self) -> str:
+        """The answer's id, or where it has not told one the request's."""
+        return self.peek.id or _request_id(self.headers)
 
     async def begin(self) -> None:
         """Waits for the first event."""
@@ -129,17 +140,17 @@ async def ask_whole(
     exchange = await transport.send(outgoing, timeouts)
     try:
         data = await exchange.read()
-    except BaseException:
-        exchange.close()
+        if exchange.status >= 300:
+            raise refusal(exchange, data, dialect)  # noqa: TRY301 (the handler names and closes, whatever it is)
+        if route == "embeddings":
+            peek = openai_other.peek_embeddings(data)
+        elif dialect == "anthropic":
+            peek = anthropic_messages.peek_reply(data)
+        else:
+            peek = openai_chat.peek_reply(data)
+    except BaseException as error:
+        _ended(exchange, error)
         raise
-    if exchange.status >= 300:
-        raise refusal(exchange, data, dialect)
-    if route == "embeddings":
-        peek = openai_other.peek_embeddings(data)
-    elif dialect == "anthropic":
-        peek = anthropic_messages.peek_reply(data)
-    else:
-        peek = openai_chat.peek_reply(data)
     return WholeReply(dialect, data, peek, passed_headers(exchange.headers))
 
 
@@ -150,16 +161,32 @@ async def ask_stream(
     exchange = await transport.send(outgoing, timeouts)
     try:
         if exchange.status >= 300:
-            raise refusal(exchange, await exchange.read(), dialect)  # noqa: TRY301 (the handler closes, whatever it is)
+            raise refusal(exchange, await exchange.read(), dialect)  # noqa: TRY301 (the handler names and closes, whatever it is)
         content_type = exchange.headers.get("content-type", "")
         if not content_type.startswith("text/event-stream"):
             raise UpstreamBroken(f"a stream was asked for, {content_type[:60] or 'no content type'} came")  # noqa: TRY301
         reply = LiveReply(dialect, exchange, keep_text=keep_text)
         await reply.begin()
-    except BaseException:
-        exchange.close()
+    except BaseException as error:
+        _ended(exchange, error)
         raise
     return reply
+
+
+def _ended(exchange: Exchange, error: BaseException) -> None:
+    """There is no answer. It may have been charged all the same: the request can be found again in its provider's account by its id."""
+    exchange.close()
+    if isinstance(error, UpstreamError):
+        error.request_id = request_id(exchange.headers)
+
+
+def request_id(headers: Mapping[str, str]) -> str:
+    """The upstream's own name for a request, as its headers tell it; empty where they do not."""
+    return next((headers[name] for name in _REQUEST_IDS if name in headers), "")
+
+
+def _request_id(headers: list[tuple[str, str]]) -> str:
+    return request_id({name.lower(): value for name, value in headers})
 
 
 def refusal(exchange: Exchange, data: bytes, dialect: Dialect) -> UpstreamError:

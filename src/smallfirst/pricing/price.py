@@ -125,6 +125,22 @@ class Price(Rates, frozen=True, kw_only=True):
             + usage.output_audio_tokens * rates.output_audio
         )
 
+    def prompt_cache_saved_nusd(self, usage: Usage) -> int:
+        """What the provider's prompt cache saved: the same attempt with every cached token at the plain input price,
+        less `cost_nusd`. Below 0 where writing to that cache cost more than reading from it saved. Audio stays audio.
+        """
+        cached = usage.cache_read_tokens + usage.cache_write_tokens + usage.cache_write_1h_tokens
+        if not cached:
+            return 0
+        plain = Usage(
+            input_tokens=usage.input_tokens + cached,
+            input_audio_tokens=usage.input_audio_tokens,
+            output_tokens=usage.output_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            output_audio_tokens=usage.output_audio_tokens,
+        )
+        return self.cost_nusd(plain) - self.cost_nusd(usage)
+
     def parts_fusd(self, usage: Usage) -> dict[str, int]:
         """What each class costs, in femto-dollars, and `call` for the call itself. Their sum is what
         `cost_nusd` rounds.

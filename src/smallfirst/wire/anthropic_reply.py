@@ -105,6 +105,7 @@ class StreamPeek:
 
     __slots__ = (
         "_keep_text",
+        "_told_output",
         "_usage",
         "chars",
         "chunks",
@@ -123,6 +124,7 @@ class StreamPeek:
         self._keep_text = keep_text
         self.fingerprint = ""  # Anthropic has none
         self._usage: dict[str, Any] = {}
+        self._told_output = False
         self.id = ""
         self.model = ""
         self.usage: Usage | None = None
@@ -137,6 +139,11 @@ class StreamPeek:
     @property
     def refused(self) -> bool:
         return self.stop == "refusal"
+
+    @property
+    def whole_usage(self) -> Usage | None:
+        """The usage of all that was generated: `message_delta` tells it at the end, `message_start` that of the prompt alone."""
+        return self.usage if self._told_output else None
 
     @property
     def confidence(self) -> None:
@@ -176,6 +183,7 @@ class StreamPeek:
                 self.tool_calls += told.content_block.type == "tool_use"
             case "message_delta":
                 self.stop = word(obj(told.delta).get("stop_reason")) or self.stop
+                self._told_output |= obj(told.usage).get("output_tokens") is not None
                 self._learn(told.usage)
             case "message_stop":
                 self.ended = True

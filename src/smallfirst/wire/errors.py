@@ -13,7 +13,7 @@ import msgspec
 
 from smallfirst import limits
 from smallfirst.chat import Dialect
-from smallfirst.errors import BudgetExceeded, CallError, UpstreamRefused
+from smallfirst.errors import BudgetExceeded, CallError, RateLimited, UpstreamRefused
 from smallfirst.wire import sse
 from smallfirst.wire.decode import NOT_JSON, obj
 
@@ -142,5 +142,13 @@ def _object(error: CallError, dialect: Dialect, request_id: str | None) -> dict[
     if dialect == "anthropic":
         told: dict[str, Any] = {"type": "error", "error": {"type": anthropic_type(kind), "message": message}}
         return told | ({"request_id": request_id} if request_id else {})
-    type_ = "insufficient_quota" if isinstance(error, BudgetExceeded) else openai_type(kind)
+    type_ = _openai_type(error, kind)
     return {"error": {"message": message, "type": type_, "param": error.param, "code": error.code}}
+
+
+def _openai_type(error: CallError, kind: str) -> str:
+    if isinstance(error, BudgetExceeded):
+        return "insufficient_quota"
+    if isinstance(error, RateLimited):  # OpenAI names what ran out: requests or tokens
+        return "tokens" if "tokens" in error.counted else "requests"
+    return openai_type(kind)

@@ -210,6 +210,11 @@ class StreamPeek:
         return bool(self._unfinished) and True not in self._unfinished.values()
 
     @property
+    def whole_usage(self) -> Usage | None:
+        """The usage of all that was generated, once it is told: servers may also tell how much it is so far."""
+        return None if self.stop is None else self.usage
+
+    @property
     def confidence(self) -> float | None:
         """The geometric mean of the tokens' probabilities so far; None where the server tells none."""
         return mean_probability(self._logprobs)

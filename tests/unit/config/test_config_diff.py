@@ -55,6 +55,12 @@ ladder = ["triage-head", "small", "big"]
             'providers.hosted.headers.Authorization: "(hidden)" → "(hidden)"',
         ),
         ("usd_per_day = 5", "usd_per_day = 5.5", "reload", 'tenants.t.budget.usd_per_day: "5" → "5.5"'),
+        (
+            "[tasks.triage]",
+            "[tasks.triage]\nlimits.calls_at_once = 3",
+            "reload",
+            "tasks.triage.limits.calls_at_once: absent → 3",
+        ),
         ("[models.free]", "[models.free]\nid = 'x'", "reload", 'models.free.id: absent → "x"'),
         ("[models.big]", "[models.big]\nid = 'x'", "release", 'models.big.id: absent → "x"'),
         ("[models.big]", "[models.big]\nconcurrency = 3", "reload", "models.big.concurrency: absent → 3"),

@@ -371,6 +371,37 @@ FINDINGS = [
         "[tenants.t]\nbudget.usd_per_day = 0",
         "warning tenants.t.budget.usd_per_day: 0 refuses every call that costs anything; leave it out for no limit",
     ),
+    (
+        "[tenants.t.budget]\nusd_per_day = 9\nusd_per_month = 5\nusd_total = 5",
+        (
+            "warning tenants.t.budget.usd_per_day: is more than usd_per_month, which ends first: it never applies\n"
+            "warning tenants.t.budget.usd_per_day: is more than usd_total, which ends first: it never applies"
+        ),
+    ),
+    (
+        "[tenants.t]\nbudget.at_limit = 'small'",
+        "warning tenants.t.budget.at_limit: there is no limit here that it could apply to",
+    ),
+    (
+        "[tasks.t]\nladder = ['m']\nbudget = {usd_per_day = 1, at_limit = 'small'}",
+        'warning tasks.t.budget.at_limit: "small" never applies: the ladder has one rung, so calls at the limit are refused',
+    ),
+    (
+        "[budget.alarms]\nat = [0.8, 0.5]",
+        "error budget.alarms.at: the shares must rise, as in [0.5, 0.8, 1.0]",
+    ),
+    (
+        "[budget.alarms]\nwebhook = 'env:UNSET'",
+        "error budget.alarms.webhook: the environment variable UNSET is not set",
+    ),
+    (
+        "[budget.alarms]\nwebhook = 'env:SET'",
+        "error budget.alarms.webhook: env:SET holds no address that begins with https://",
+    ),
+    (
+        "[budget.alarms]\nsecret = 'env:EMPTY'",
+        "error budget.alarms.secret: the environment variable EMPTY is empty",
+    ),
     # tasks
     ("[tasks.t]\nladder = []", "error tasks.t.ladder: is empty: name at least the frontier model"),
     (

@@ -22,7 +22,10 @@ WRONG = [
         "[tenants.t]\nbudget.usd_a_day = 1",
         'tenants.t.budget.usd_a_day: unknown field; did you mean "usd_per_day"?',
     ),
-    ("[[relay]]\nprefix = '/a'\nprovider = 'p'\nx = 1", "relay[0].x: unknown field; known: prefix, provider"),
+    (
+        "[[relay]]\nprefix = '/a'\nprovider = 'p'\nx = 1",
+        "relay[0].x: unknown field; known: prefix, provider, free",
+    ),
     ("[storage]\nfolder = 'x'", "storage.folder: unknown field; known: path, bodies_days, calls_days"),
     (
         "[tasks.t]\nladder = [{model = 'm', smaple = 1}]",

@@ -16,6 +16,7 @@ from smallfirst.classify.store import Artifacts
 from smallfirst.config.schema import Config, Model, Provider, Task
 from smallfirst.contracts import LabelContract
 from smallfirst.gateway.budget import Budgets
+from smallfirst.gateway.budget.webhook import Webhooks
 from smallfirst.gateway.cache.cached import Cache
 from smallfirst.gateway.cache.parts import Parts
 from smallfirst.gateway.evidence import Evidence
@@ -23,7 +24,9 @@ from smallfirst.gateway.follow import Follower
 from smallfirst.gateway.hand import Desk
 from smallfirst.gateway.history import History
 from smallfirst.gateway.metrics import Metrics
+from smallfirst.gateway.rates.local import LocalRates
 from smallfirst.gateway.running import Running, Shared
+from smallfirst.gateway.stops import Stops
 from smallfirst.gateway.watch import Watch
 from smallfirst.ledger import Ledger
 from smallfirst.models.embedded import EmbeddedModels
@@ -55,7 +58,10 @@ class House:
             heads=heads,
             head_server=HeadServer(heads.get),
             environ={},
-            budgets=Budgets(lambda scope, day: 0),
+            budgets=Budgets(lambda purse, number: 0),
+            webhooks=Webhooks(transport, {}, lambda kind, detail: None),
+            stops=Stops(state),
+            rates=LocalRates(),
             history=History(lambda *_: None),
             conversations=Conversations(),
             watch=Watch(lambda detail: None),

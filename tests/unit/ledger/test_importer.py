@@ -164,7 +164,7 @@ def test_what_has_been_kept_long_enough_is_deleted_and_its_money_stays(ledger):
     assert [listed.call.id for listed in ledger.queries.calls()] == [fresh.id]
     assert ledger.queries.bodies(old.id) is None
     assert ledger.queries.bodies(fresh.id) is not None
-    assert ledger.queries.spent_nusd(old.at_ms // 86_400_000, ("tenant", "acme")) == 1000
+    assert ledger.queries.spent_nusd(("tenant", "acme"), until_hour=old.at_ms // 3_600_000 + 1) == 1000
     assert not ledger.queries.is_erased(old.id)
 
 

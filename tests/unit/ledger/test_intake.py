@@ -149,12 +149,17 @@ def _expected_latencies(made):
     return expected
 
 
+_FRONTIER = (
+    "calls, unknown_calls, paid_nusd, frontier_nusd, bytes, prompt_cache_saved_nusd, full_nusd, hit_calls, hit_nusd,"
+    " cache_saved_nusd, unknown_hits"
+)
+
+
 def _frontier(conn, names):
     found: dict[tuple, tuple] = {}
-    sums = "calls, unknown_calls, paid_nusd, frontier_nusd, bytes"
-    for row in conn.execute(f"SELECT tenant, task, model, {sums} FROM hourly_frontier"):
+    for row in conn.execute(f"SELECT tenant, task, model, {_FRONTIER} FROM hourly_frontier"):
         key = tuple(names[number] for number in row[:3])
-        found[key] = tuple(a + b for a, b in zip(found.get(key, (0,) * 5), row[3:], strict=True))
+        found[key] = tuple(a + b for a, b in zip(found.get(key, (0,) * 11), row[3:], strict=True))
     return found
 
 
@@ -167,11 +172,19 @@ def _expected_frontier(made):
         answered = [each for each in asked if each.status in ("ok", "unmet")]
         key = (one.tenant, one.task, answered[-1].model if answered else "")
         costs = [each.cost_nusd for each in asked] if answered else []
+        cached = sum(each.prompt_cache_saved_nusd for each in one.attempts)
         if one.cost_nusd is None or None in costs:
-            row = (0, 1, 0, 0, 0)
+            row = (0, 1) + 9 * (0,)
+        elif answered:
+            full = sum(each.cost_nusd + each.prompt_cache_saved_nusd for each in asked)
+            row = (1, 0, one.cost_nusd, sum(costs), one.prompt_bytes, cached, full, 0, 0, 0, 0)
         else:
-            row = (1, 0, one.cost_nusd, sum(costs), one.prompt_bytes)
-        found[key] = tuple(a + b for a, b in zip(found.get(key, (0,) * 5), row, strict=True))
+            hit = one.cache in ("exact", "semantic", "flight")
+            known = one.saved_frontier_nusd if hit else None
+            size = one.prompt_bytes if known is None else 0
+            saved = (one.saved_nusd or 0, int(one.saved_nusd is None)) if hit else (0, 0)
+            row = (1, 0, one.cost_nusd, 0, size, cached, 0, int(known is not None), known or 0, *saved)
+        found[key] = tuple(a + b for a, b in zip(found.get(key, (0,) * 11), row, strict=True))
     return found
 
 
@@ -271,6 +284,9 @@ def test_an_absurd_figure_does_not_stop_the_ledger(state, caplog):
     reader = Reader(state)
     (found,) = Queries(reader).call(absurd.id).attempts
     assert (found.usage.input_tokens, found.usage.output_tokens, found.cost_nusd) == (10**14, 3, 10**14)
-    assert Queries(reader).spent_nusd(DAY, ("tenant", "acme")) == 10**14 + 1000
+    assert (
+        Queries(reader).spent_nusd(("tenant", "acme"), since_hour=DAY * 24, until_hour=DAY * 24 + 24)
+        == 10**14 + 1000
+    )
     assert absurd.id in caplog.text
     reader.close()

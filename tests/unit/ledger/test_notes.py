@@ -49,7 +49,7 @@ def test_a_call_is_settled_once(state):
         assert ledger.queries.counts().calls == 2
         assert ledger.queries.call(made.id) == made
         assert (
-            ledger.queries.spent_nusd(DAY, ("task", "triage")) == 0
+            ledger.queries.spent_nusd(("task", "triage"), since_hour=DAY * 24, until_hour=DAY * 24 + 24) == 0
         )  # evaluations have a purse of their own
 
 
@@ -228,7 +228,9 @@ def test_calls_are_found_by_what_they_answered_again(state):
         assert view.queries.answered_again(asked.id) == again
         assert not view.queries.call(asked.id).trainable
         assert view.queries.spent_aside_nusd(DAY, "triage") == 3000
-        assert view.queries.spent_nusd(DAY, ("task", "triage")) == 1000
+        assert (
+            view.queries.spent_nusd(("task", "triage"), since_hour=DAY * 24, until_hour=DAY * 24 + 24) == 1000
+        )
         plan = view.queries._reader.rows(
             "EXPLAIN QUERY PLAN SELECT * FROM calls WHERE json_extract(decision, '$.of') = ?"
             " AND json_extract(decision, '$.of') IS NOT NULL ORDER BY n",

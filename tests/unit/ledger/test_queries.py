@@ -102,12 +102,18 @@ def test_spending_is_by_scope_and_day_and_leaves_out_evaluations(ledger):
         call(attempt(cost_nusd=10_000), origin="eval"),
         call(attempt(cost_nusd=None)),
     )
-    spent = ledger.queries.spent_nusd
+
+    def spent(day, scope):
+        return ledger.queries.spent_nusd(scope, since_hour=day * 24, until_hour=day * 24 + 24)
+
     assert spent(DAY, ("tenant", "acme")) == 13
     assert spent(DAY, ("key", "web")) == 103
     assert spent(DAY, ("task", "extract")) == 100
     assert spent(DAY + 1, ("tenant", "acme")) == 1000
     assert spent(DAY, ("tenant", "nobody")) == 0
+    assert spent(DAY, ("gateway", "")) == 113
+    assert ledger.queries.spent_nusd(("tenant", "acme"), since_hour=DAY * 24) == 1013
+    assert ledger.queries.spent_nusd(("gateway", "")) == 1113
 
 
 def test_the_quantile_of_history_covers_its_share_and_needs_some_history(ledger):

@@ -17,12 +17,12 @@ _PACKED_FROM_BYTES = 4096  # half the size for 14 µs of a look-up; shorter answ
 _PACKED = b"x"  # how zlib begins, and JSON never
 _SHARED_FROM_CHARS = 64
 _SCOPE = 2  # which column
-_COMMON_COLUMNS = 18
+_COMMON_COLUMNS = 19
 _ROW_BYTES = 400  # what a row takes beside its texts, with its indices
 
 _COMMON = (  # in the order of `Entry`'s fields
     "e.id, e.key, e.scope, e.call, e.model, e.rung, e.dialect, e.cost_nusd, e.at_ms, e.expires_ms, e.simulated, e.partition, e.question, "
-    'e.vector, e."group", e.confirmed, e.refuted, e.hits'
+    'e.vector, e."group", e.confirmed, e.refuted, e.hits, e.frontier_nusd'
 )
 WITHOUT_ANSWER = f"SELECT {_COMMON}"
 WHOLE = f"SELECT {_COMMON}, e.text_at, e.text_bytes, e.text, e.answer"
@@ -88,6 +88,7 @@ def row_of(entry: Entry, scope: int) -> tuple[Any, ...]:
         entry.rung,
         entry.dialect,
         entry.cost_nusd,
+        entry.frontier_nusd,
         entry.simulated,
         entry.vector,
         entry.question,

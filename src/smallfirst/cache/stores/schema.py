@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 
 # What entries have in common. `entries`, `bytes` and `hits` are kept by the triggers below: nothing is counted by reading the entries.
 _SCOPES = """
@@ -38,6 +38,7 @@ CREATE TABLE entries (
     rung INTEGER NOT NULL,
     dialect TEXT NOT NULL,
     cost_nusd INTEGER,
+    frontier_nusd INTEGER,
     simulated INTEGER NOT NULL,
     vector BLOB NOT NULL,
     question TEXT NOT NULL,

@@ -44,6 +44,7 @@ def fresh_entry(running: Running, hit: Hit, call: AsideCall, said: Said) -> Entr
         answer=reply.data,
         text=reply.text,
         cost_nusd=said.cost_nusd,
+        frontier_nusd=said.frontier_nusd,
         simulated=answer.model.simulated,
         at_ms=at_ms,
         expires_ms=at_ms + min(ttl_ms, days * _MS_PER_DAY),

@@ -292,6 +292,7 @@ class Looking:
             answer=data,
             text=text,
             cost_nusd=draft.cost_nusd,
+            frontier_nusd=draft.frontier_nusd,
             simulated=answer.model.simulated,
             at_ms=at_ms,
             expires_ms=at_ms + min(round(rule.ttl_s * 1000), days * _MS_PER_DAY),

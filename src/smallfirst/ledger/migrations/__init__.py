@@ -2,7 +2,14 @@
 file.
 """
 
-from smallfirst.ledger.migrations import m001_initial, m002_learning, m003_answered_as, m004_cache, m005_money
+from smallfirst.ledger.migrations import (
+    m001_initial,
+    m002_learning,
+    m003_answered_as,
+    m004_cache,
+    m005_money,
+    m006_days,
+)
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     m001_initial.STATEMENTS,
@@ -10,6 +17,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     m003_answered_as.STATEMENTS,
     m004_cache.STATEMENTS,
     m005_money.STATEMENTS,
+    m006_days.STATEMENTS,
 )
 
 __all__ = ["MIGRATIONS"]
