@@ -119,6 +119,7 @@ provider = "sim"
 [[relay]]
 prefix = "/v1/messages/count_tokens"
 provider = "sim-anthropic"
+free = true
 """
 
 

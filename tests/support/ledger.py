@@ -122,6 +122,7 @@ def attempts(draw: st.DrawFn, seq: int) -> Attempt:
         usage=Usage() if source == "none" else draw(_usages),
         usage_source=source,
         cost_nusd=0 if source == "none" else draw(st.none() | st.integers(0, 10**12)),
+        prompt_cache_saved_nusd=0 if source == "none" else draw(st.integers(-(10**9), 10**12)),
         simulated=draw(st.booleans()),
         frontier=draw(st.booleans()),
     )
@@ -161,4 +162,5 @@ def calls(draw: st.DrawFn) -> Call:
         outside_bound=draw(st.booleans()),
         cache=draw(st.sampled_from(["", "miss", "exact", "semantic", "flight"])),
         saved_nusd=draw(st.none() | st.integers(0, 10**12)),
+        saved_frontier_nusd=draw(st.none() | st.integers(0, 10**12)),
     )
