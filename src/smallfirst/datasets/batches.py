@@ -56,7 +56,7 @@ def read_batches(paths: Sequence[Path], mapping: Mapping, tally: Tally) -> Itera
 def _row(name: str, request: Line, answer: Line, mapping: Mapping, tally: Tally) -> Row | None:
     is_openai = "body" in request.value
     body = request.value["body" if is_openai else "params"]
-    reply, failed = _openai_reply(answer.value) if is_openai else _anthropic_reply(answer.value)
+    reply, failed = openai_reply(answer.value) if is_openai else anthropic_reply(answer.value)
     text, why = ("", failed) if failed else read_answer(reply)
     if why:
         tally.skip(why)
@@ -82,7 +82,8 @@ def _row(name: str, request: Line, answer: Line, mapping: Mapping, tally: Tally)
     )
 
 
-def _openai_reply(value: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def openai_reply(value: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """A reply, and "" or why there is none."""
     response = value.get("response")
     if not isinstance(response, dict) or response.get("status_code") != _OK:
         return {}, "requests that failed"
@@ -90,7 +91,8 @@ def _openai_reply(value: dict[str, Any]) -> tuple[dict[str, Any], str]:
     return (body, "") if isinstance(body, dict) else ({}, "requests that failed")
 
 
-def _anthropic_reply(value: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def anthropic_reply(value: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """A reply, and "" or why there is none."""
     result = value.get("result")
     if not isinstance(result, dict) or result.get("type") != "succeeded":
         return {}, "requests that failed"

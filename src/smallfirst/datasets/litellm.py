@@ -27,7 +27,7 @@ def read_spend_logs(path: Path, mapping: Mapping, tally: Tally) -> Iterator[Row]
     """The chat calls that succeeded and whose prompt and answer were kept."""
     for line in read_lines(path, tally):
         value = line.value
-        body = _request(value)
+        body = request_of_spend_log(value)
         reply = _json(value.get("response"))
         if text_of(value.get("status")) not in ("", "success"):
             tally.skip("requests that failed")
@@ -70,7 +70,7 @@ def _row(line: Line, body: dict[str, Any], reply: Any, mapping: Mapping, tally: 
     )
 
 
-def _request(value: dict[str, Any]) -> dict[str, Any]:
+def request_of_spend_log(value: dict[str, Any]) -> dict[str, Any]:
     """The request: the whole of it where the proxy kept that, else its messages."""
     whole = _json(value.get("proxy_server_request"))
     if isinstance(whole, dict):

@@ -49,12 +49,17 @@ class Tally:
 
     def __init__(self, *, skip_bad: bool = False) -> None:
         self.skipped: Counter[str] = Counter()
+        self.noted: Counter[str] = Counter()
         self.read = 0
         self._skip_bad = skip_bad
 
     def skip(self, why: str) -> None:
         """Counts a row that is in order but of no use here."""
         self.skipped[why] += 1
+
+    def note(self, what: str) -> None:
+        """Counts a row that is used, but for something in it that could not be."""
+        self.noted[what] += 1
 
     def bad(self, where: str, what: str) -> None:
         """A row that is wrong. Raises `DatasetError` with its place, unless such rows are to be skipped."""
