@@ -7,7 +7,7 @@
     5  a drop       the worse release, forced into a canary, is rolled back by itself
     6  after        the same tickets once more: who answered, how often right, how fast, at what cost
     7  the cache    tickets that come again are not paid for again; and what answers in other words would be worth, and would cost
-    8  the bill     the ledger against the simulator's own invoice
+    8  money        the three features, found in a log that names none; the bill, equal to the simulator's own invoice; what the ways cost
 
 What is simulated is said so: the frontier answers from the gold labels with a stated accuracy. The head and the small language model are real, and
 their answers are too.
@@ -17,23 +17,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from before_after import FRONTIER, before_after, who
+from money import show_money, write_log
 from rich.console import Console
-from running import HERE, SMALLFIRST, STATE, configuration, gateway, invoice_of, show, simulator, smallfirst
+from running import HERE, STATE, configuration, gateway, show, simulator, smallfirst
 from tickets import Row, read_splits, write_rows
 from traffic import EXTRACT, SUMMARY, TRIAGE, Answered, Application
 
 HEAD = "triage-head"
-OTHERS = 40  # held-out tickets that are extracted and summarised, too
+OTHERS = 100  # held-out tickets that are extracted and summarised, too
 SMALL_LOOK = 8  # calibration tickets that the small language model is asked
 HELD_OUT = 500
 REPEATED = 1000  # calls whose tickets come again
@@ -47,13 +48,17 @@ class Demo:
 
     def __init__(self, splits: dict[str, list[Row]], config: Path, key: str, console: Console) -> None:
         self._splits, self._config, self._key, self._console = splits, config, key, console
+        self.log: list[
+            Answered
+        ] = []  # what the application itself would have kept, before smallfirst did anything
 
     def observe(self, url: str) -> list[Answered]:
         """All tickets to the frontier; what it answered to the held-out ones. Then the labels that the helpdesk gave them."""
         application = Application(url, self._key, self._console)
         for name in ("train", "calibration"):
-            application.send(f"{name} tickets", [(TRIAGE, row) for row in self._splits[name]])
+            self.log += application.send(f"{name} tickets", [(TRIAGE, row) for row in self._splits[name]])
         before = application.send("held-out tickets", self._traffic())
+        self.log += before
         rows = [row for part in self._splits.values() for row in part]
         labels = STATE / "labels.jsonl"
         write_rows(
@@ -186,36 +191,7 @@ def _contradictions(answered: list[Answered]) -> int:
     return sum(bool(one.cached) and said.get(one.ticket["id"]) != one.text for one in answered)
 
 
-def reconcile(config: Path, invoice: dict[str, Any], console: Console) -> int:
-    """The ledger's total against the simulator's own invoice, to the nano-dollar."""
-    bill = smallfirst("bill", "--config", str(config))
-    subprocess.run([*SMALLFIRST, "bill", "--config", str(config)], check=True)
-    ours, theirs = bill["simulated_nusd"], invoice["total_nusd"]
-    estimated = sum(section["total"]["estimated_attempts"] for section in bill["sections"])
-    console.print(
-        f"the ledger says {ours:,} nano-dollars were spent with the simulated provider, its own invoice says {theirs:,}"
-    )
-    verdict = "equal to the nano-dollar" if ours == theirs else f"they differ by {ours - theirs:,}"
-    console.print(f"[bold]{verdict}[/]; estimated, because usage was not reported: {estimated} attempts")
-    console.print(f"\nThe ledger is {config.parent / 'state'}. Look further:", highlight=False)
-    explain = f'explain "I was charged twice this month" --task {TRIAGE}'
-    looks = [
-        "calls list",
-        "bill --by model",
-        "cache inspect",
-        f"dataset show newest --task {TRIAGE}",
-        "eval list",
-    ]
-    looks += ["release list", "release diff", "rollout status", explain]
-    for command in looks:
-        console.print(
-            f"  {os.path.relpath(Path(sys.executable).parent / 'smallfirst')} {command} --config {config}",
-            highlight=False,
-        )
-    return 0 if ours == theirs else 1
-
-
-def run(splits: dict[str, list[Row]], simulated: str, console: Console) -> int:
+def run(splits: dict[str, list[Row]], simulated: str, console: Console) -> None:
     """The eight parts, in order."""
     config = configuration(simulated)
     key = smallfirst("keys", "create", "demo", "--config", str(config))["key"]
@@ -248,11 +224,13 @@ def run(splits: dict[str, list[Row]], simulated: str, console: Console) -> int:
         console.print(f"[bold]triage: {who(triage, HEAD):.0%} answered by the head[/]", highlight=False)
         part(7, "the cache: what comes again is not paid for again")
         demo.cache(running["listening"])
-    part(8, "the bill, beside the simulator's own invoice")
-    return reconcile(config, invoice_of(simulated), console)
+    part(8, "money: which features, what was paid and saved, what the ways cost")
+    sent = Counter(one.task for one in demo.log).values()
+    write_log(STATE / "calls.jsonl", demo.log, config)
+    show_money(config, simulated, STATE / "calls.jsonl", list(sent), console)
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -265,8 +243,8 @@ def main() -> int:
         [sys.executable, str(HERE / "answers.py"), str(answers)], check=True, stdout=subprocess.DEVNULL
     )
     with simulator(answers) as simulated:
-        return run(read_splits(), simulated["listening"], console)
+        run(read_splits(), simulated["listening"], console)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

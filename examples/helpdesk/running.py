@@ -8,7 +8,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,27 +73,25 @@ def smallfirst(*arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def show(console: Console, config: Path, *arguments: str, expected: int = 0) -> None:
-    """A command of the product as a user would type it, its output as a user would see it. Ends the demo where it ends otherwise than expected."""
-    console.print(f"[bold cyan]$ smallfirst {' '.join(map(shlex.quote, arguments))}[/]", highlight=False)
-    done = subprocess.run([*SMALLFIRST, *arguments, "--config", str(config)], check=False)
+def show(
+    console: Console, config: Path, *arguments: str, expected: int = 0, lines: int | None = None
+) -> None:
+    """A command of the product as a user would type it, its output (or the first `lines` of it) as a user would see it. Ends the demo where it
+    ends otherwise than expected.
+    """
+    head = f" | head -{lines}" if lines else ""
+    console.print(
+        f"[bold cyan]$ smallfirst {shlex.join(arguments)}{head}[/]", highlight=False, soft_wrap=True
+    )
+    command = [*SMALLFIRST, *arguments, "--config", str(config)]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE if lines else None, text=True)
+    if lines:
+        console.print("".join(done.stdout.splitlines(keepends=True)[:lines]), markup=False, highlight=False)
     if done.returncode != expected:
         raise SystemExit(f"smallfirst {arguments[0]} ended with status {done.returncode}, not {expected}")
 
 
-def wait_for_small(url: str, console: Console) -> None:
-    """Until the embedded model's server answers: a few seconds."""
-    with console.status("loading the small model"):
-        for _ in range(600):
-            with urllib.request.urlopen(f"{url}/metrics", timeout=5) as response:
-                lines = response.read().decode().splitlines()
-            if any(line.startswith("smallfirst_embedded_ready") and line.endswith(" 1.0") for line in lines):
-                return
-            time.sleep(0.1)
-    console.print("[yellow]the small model is not ready: its calls climb[/]")
-
-
-def invoice_of(simulator: str) -> dict[str, Any]:
-    """What the simulator says is owed to it."""
-    with urllib.request.urlopen(f"{simulator}/simulator/invoice", timeout=10) as response:
-        return json.load(response)
+def invoice_of(simulator: str, path: Path) -> None:
+    """What the simulator says is owed to it, a line for each request, as CSV."""
+    with urllib.request.urlopen(f"{simulator}/simulator/invoice?format=csv", timeout=10) as response:
+        path.write_bytes(response.read())

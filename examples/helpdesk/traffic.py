@@ -27,6 +27,7 @@ class Answered:
     model: str
     seconds: float
     text: str = ""
+    reply: str = "{}"  # the provider's whole answer, JSON
     cost_usd: float | None = None
     cached: str = ""  # by what the cache knew the call; empty: a model answered it
     error: str = ""
@@ -117,6 +118,7 @@ async def _ask(client: openai.AsyncOpenAI, task: str, ticket: Row) -> Answered:
         response.headers.get("x-smallfirst-model", "?"),
         time.perf_counter() - began,
         response.parse().choices[0].message.content or "",
+        response.text,
         cost_usd=None if cost == "unknown" else float(cost),
         cached=response.headers.get("x-smallfirst-cache-by", ""),
     )

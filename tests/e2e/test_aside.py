@@ -15,6 +15,8 @@ from support.simulator import SimulatorProcess
 
 from smallfirst.ledger import Filter, Ledger
 from smallfirst.ledger.records import Call
+from smallfirst.limits import STOPS_EVERY_S
+from smallfirst.stops import Stop, change_stops
 
 TASKS = """
 [tasks.explored]
@@ -316,6 +318,28 @@ def test_kill_9_loses_nothing_that_may_have_been_paid(held: tuple[GatewayProcess
         (lost,) = (one.call for one in ledger.queries.calls(Filter(origin="explore")))
         assert (lost.status, lost.task, lost.tenant) == ("lost", "written", "acme")
         assert (lost.cost_nusd or 0) > 0
+
+
+def test_a_stop_ends_what_is_asked_off_a_clients_path_too(
+    exploring: GatewayProcess, simulator: SimulatorProcess
+) -> None:
+    simulator.fault(match=NANO, answer="bug")
+    simulator.fault(match=FRONTIER, hang_before_headers=True)
+    call, _ = ask(exploring, "explored")
+    simulator.wait_until(lambda state: state["in_flight"] == 1)
+    now_ms = int(time.time() * 1000)
+    stop = Stop(kind="task", name="explored", since_ms=now_ms, cut_ms=now_ms)
+    change_stops(exploring.state, lambda now: (stop,))
+    (ended,) = eventually(lambda: again(exploring, call))
+    (attempt,) = ended.attempts
+    assert (ended.status, ended.error, attempt.status) == ("cut", "stopped", "cancelled")
+    assert attempt.cost_nusd
+    change_stops(exploring.state, lambda now: ())
+    simulator.clear_faults()
+    simulator.fault(answer="bug")
+    time.sleep(2 * STOPS_EVERY_S)
+    later, _ = ask(exploring, "explored")
+    assert scores(exploring, later, 3)  # those who ask go on
 
 
 def test_a_canary_is_checked_on_the_spot_and_a_shadow_answers_for_nobody(

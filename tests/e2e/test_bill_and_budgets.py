@@ -84,6 +84,8 @@ async def test_the_bill_equals_the_invoice_to_the_nano_dollar(
     assert sum(line["cache_read_tokens"] for line in invoice["lines"]) > 0
     assert sum(line["cache_write_tokens"] for line in invoice["lines"]) > 0
     assert sum(line["cache_write_1h_tokens"] for line in invoice["lines"]) > 0
+    client = next(section for section in gateway.bill()["sections"] if section["origin"] == "client")
+    assert client["total"]["prompt_cache_saved_nusd"] != 0
 
 
 async def test_sixty_four_clients_do_not_overshoot_a_nearly_spent_budget(

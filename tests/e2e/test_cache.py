@@ -37,7 +37,7 @@ def test_the_same_call_is_answered_from_the_cache_for_nothing(asking: Asker, gat
     assert second.headers["x-smallfirst-simulated"] == "1"
     call, of = (gateway.call(each.headers["x-smallfirst-call"]) for each in (second, first))
     assert (call["cache"], call["attempts"], call["cost_nusd"]) == ("exact", [], 0)
-    assert call["saved_nusd"] == of["cost_nusd"] > 0
+    assert call["saved_nusd"] == call["saved_frontier_nusd"] == of["cost_nusd"] > 0
     assert (of["cache"], of["saved_nusd"]) == ("miss", 0)
     told = call["decision"]["cache"]
     assert (told["by"], told["of"]) == ("exact", of["id"])
@@ -340,6 +340,12 @@ def test_the_bill_says_what_was_saved_and_metrics_count(asking: Asker, gateway: 
     total = bill["cached"][0]
     assert total["task"] == ""
     assert bill["uncached_nusd"] == bill["total_nusd"] + total["saved_nusd"]
+    compared = next(each for each in bill["counterfactual"]["tasks"] if each["task"] == "claude")
+    assert compared["hit_calls"] == line["exact_hits"] + line["semantic_hits"] + line["flight_hits"]
+    assert compared["hit_nusd"] == line["saved_nusd"]
+    saved = bill["savings"]["total"]
+    parts = ("paid_nusd", "prompt_cache_nusd", "cache_nusd", "ladder_nusd")
+    assert sum(saved[part] for part in parts) == saved["full_nusd"]
     shown = gateway.run("bill", "--config", str(gateway.path)).stdout
     assert "without them the bill would have been" in " ".join(shown.split())
     metrics = httpx2.get(f"{gateway.url}/metrics", headers={"authorization": f"Bearer {KEY}"}).text

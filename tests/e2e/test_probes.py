@@ -22,6 +22,7 @@ from smallfirst.gate.probes import PROBES, Paying, probe, probe_set
 from smallfirst.ledger import Filter, Ledger, Notes
 from smallfirst.releases import Live, Releases, Verdicts, change_channels, moves
 from smallfirst.releases.verdict import Fingerprint
+from smallfirst.stops import Stop, change_stops
 
 
 async def test_a_model_that_changed_behind_its_name_is_found_by_its_answers(
@@ -62,6 +63,13 @@ async def test_a_model_that_changed_behind_its_name_is_found_by_its_answers(
     assert await look(home.state, tmp_path, config, home.environ) == []  # down is not changed
     simulator.clear_faults()
     simulator.fault(answer="bug")
+    received = simulator.requests()["received"]
+    for kind, stopped in (("all", ""), ("task", "triage"), ("model", "mini")):
+        stop = Stop(kind=kind, name=stopped, since_ms=1)
+        change_stops(home.state, lambda now, stop=stop: (stop,))
+        assert await look(home.state, tmp_path, config, home.environ) == []
+        assert simulator.requests()["received"] == received  # what is stopped is not asked
+    change_stops(home.state, lambda now: ())
     changes = await look(home.state, tmp_path, config, home.environ)
     assert changes == [Change(release=name, verdict=kept, model="mini", task="triage")]
 

@@ -20,7 +20,7 @@ from uvicorn.server import ServerState
 from smallfirst import limits
 from smallfirst.chat import Usage
 from smallfirst.errors import BudgetExceeded
-from smallfirst.gateway.budget import Budgets, Limit
+from smallfirst.gateway.budget import Budgets, Limit, PurseName
 from smallfirst.gateway.history import History
 from smallfirst.gateway.listener import BoundedHttp
 from smallfirst.models.endpoints import Breaker
@@ -385,15 +385,18 @@ def test_one_outage_told_by_many_calls_opens_a_breaker_for_its_shortest_time() -
 
 
 def test_a_call_over_midnight_gives_back_what_it_set_aside() -> None:
-    budgets, limit = Budgets(lambda scope, day: 0), Limit(("key", "web"), 100)
-    late = budgets.reserve((limit,), 60, day=1, model="m")
-    next_day = budgets.reserve((limit,), 10, day=2, model="m")
-    retried = budgets.reserve((limit,), 60, day=1, model="m")  # the first call again: it arrived yesterday
+    budgets, limit = Budgets(lambda purse, number: 0), Limit(PurseName("key", "web"), 100)
+    midnight_ms = 2 * 86_400_000
+    late = budgets.reserve((limit,), 60, at_ms=midnight_ms - 1, model="m")
+    next_day = budgets.reserve((limit,), 70, at_ms=midnight_ms, model="m")
+    # the first call again: it arrived yesterday, and yesterday pays
+    retried = budgets.reserve((limit,), 40, at_ms=midnight_ms - 1, model="m")
     with pytest.raises(BudgetExceeded):
-        budgets.reserve((limit,), 40, day=2, model="m")
+        budgets.reserve((limit,), 1, at_ms=midnight_ms - 1, model="m")
     for reservation in (late, next_day, retried):
         budgets.settle(reservation, 1)
-    assert budgets.spent(limit.scope, 2) == (2, 0)
+    assert budgets.spent(limit, at_ms=midnight_ms) == (1, 0)
+    assert budgets.spent(limit, at_ms=midnight_ms - 1) == (2, 0)
 
 
 def test_tool_calls_teach_nothing_of_characters_a_token() -> None:

@@ -180,7 +180,7 @@ def spend(client: openai.OpenAI) -> int:
             ask(client, "bare", HARD_CALL, max_tokens=5)
         except openai.RateLimitError as error:
             assert error.body["code"] == "budget_exceeded"
-            assert "the daily budget of tenant (frontier) 'capped' does not allow this call" in error.message
+            assert "the daily frontier budget of tenant 'capped' does not allow this call" in error.message
             assert error.response.headers["x-should-retry"] == "false"
             return asked
     raise AssertionError("the budget has no end")

@@ -8,6 +8,8 @@ import openai
 import pytest
 from support.simulator import SimulatorProcess
 
+from smallfirst.simulator.connection import Connection
+
 USER: Any = [{"role": "user", "content": "Tell me about parcels, scanners and invoices."}]
 
 
@@ -96,3 +98,27 @@ def test_a_stopping_server_drops_hanging_clients_and_ends_well() -> None:
             assert process.stop() == 0
             with pytest.raises(openai.APIConnectionError):
                 list(chunks)
+
+
+async def test_a_reset_that_comes_after_the_client_has_left_is_none() -> None:
+    class Closed:
+        """A transport whose socket is gone."""
+
+        def is_closing(self) -> bool:
+            return True
+
+        def get_extra_info(self, name: str) -> None:
+            raise ValueError("negative file descriptor")
+
+        def close(self) -> None:
+            pass
+
+    async def disconnected() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        raise AssertionError("nothing can be sent")
+
+    connection = Connection({"simulator.transport": Closed()}, disconnected, send)
+    await connection.cut(reset=True)
+    assert connection.gone.is_set()

@@ -11,7 +11,9 @@ import typer
 import smallfirst
 from smallfirst.cli import (
     adapters,
+    assess,
     bill,
+    budgets,
     cache,
     calls,
     config,
@@ -26,11 +28,13 @@ from smallfirst.cli import (
     keys,
     models,
     outcomes,
+    plan,
     prices,
     release,
     rollout,
     router,
     serve,
+    stop,
     train,
 )
 from smallfirst.cli import eval as evaluate
@@ -43,16 +47,23 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _ANSWER, _LEARN, _CHANGE = "Answer calls", "Learn from them", "Change how they are answered"
+_MONEY = "What they cost"
 app.command(name="init", rich_help_panel=_ANSWER)(init.init)
 app.add_typer(config.app, name="config", rich_help_panel=_ANSWER)
 app.add_typer(keys.app, name="keys", rich_help_panel=_ANSWER)
 app.add_typer(models.app, name="models", rich_help_panel=_ANSWER)
-app.add_typer(prices.app, name="prices", rich_help_panel=_ANSWER)
 app.command(name="serve", rich_help_panel=_ANSWER)(serve.serve)
 app.add_typer(calls.app, name="calls", rich_help_panel=_ANSWER)
 app.add_typer(cache.app, name="cache", rich_help_panel=_ANSWER)
-app.command(name="bill", rich_help_panel=_ANSWER)(bill.bill)
 app.command(name="explain", rich_help_panel=_ANSWER)(explain.explain)
+app.command(name="assess", rich_help_panel=_MONEY)(assess.assess)
+app.command(name="bill", rich_help_panel=_MONEY)(bill.bill)
+app.add_typer(plan.app, name="plan", rich_help_panel=_MONEY)
+app.command(name="budgets", rich_help_panel=_MONEY)(budgets.budgets)
+app.command(name="stop", rich_help_panel=_MONEY)(stop.stop)
+app.command(name="resume", rich_help_panel=_MONEY)(stop.resume)
+app.command(name="stops", rich_help_panel=_MONEY)(stop.stops)
+app.add_typer(prices.app, name="prices", rich_help_panel=_MONEY)
 app.command(name="improve", rich_help_panel=_LEARN)(improve.improve)
 app.add_typer(outcomes.app, name="outcomes", rich_help_panel=_LEARN)
 app.add_typer(dataset.app, name="dataset", rich_help_panel=_LEARN)

@@ -109,10 +109,10 @@ def _catalogue(path: Path | None, on: str | None) -> Catalogue:
         day = datetime.date.fromisoformat(on) if on is not None else today
     except ValueError:
         raise typer.BadParameter(f"expected a day as YYYY-MM-DD, not {on!r}", param_hint="--on") from None
-    return Catalogue(_config(path), on=day, today=today)
+    return Catalogue(found_config(path), on=day, today=today)
 
 
-def _config(path: Path | None) -> Config | None:
+def found_config(path: Path | None) -> Config | None:
     """The configuration that is named or found, None where there is none: prices can be read without."""
     from smallfirst.config import find, load
     from smallfirst.config.load import FILE_NAME, VARIABLE

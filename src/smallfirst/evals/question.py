@@ -165,21 +165,21 @@ async def _take_stream(told: Told, answer: Answer, live: LiveReply) -> None:
                 pass
     except UpstreamError as error:
         status = "timeout" if error.kind == "timeout" else "broken"
-        attempting.broke_off(status, answer_chars=peek.chars, usage=peek.usage, reason=str(error))
+        attempting.broke_off(status, seen=peek, reason=str(error), upstream_id=live.upstream_id)
         raise
     except BaseException:
         attempting.broke_off(
-            "cancelled", answer_chars=peek.chars, usage=peek.usage, reason="the run was stopped"
+            "cancelled", seen=peek, reason="the run was stopped", upstream_id=live.upstream_id
         )
         raise
     finally:
         live.close()
     attempting.answered(
         "ok",
-        usage=peek.usage,
+        usage=peek.whole_usage,
         answer_chars=peek.chars,
         stop=peek.stop or "",
-        upstream_id=peek.id,
+        upstream_id=live.upstream_id,
         upstream_model=peek.model,
         system_fingerprint=peek.fingerprint,
     )

@@ -29,6 +29,7 @@ from smallfirst.ledger import Notes
 from smallfirst.releases import Policy, Releases, Verdicts, read_channels
 from smallfirst.releases.bundle import WEIGHTS
 from smallfirst.releases.verdict import Verdict
+from smallfirst.stops import read_stops
 
 _log = logging.getLogger("smallfirst.controller")
 PROBE_EVERY_S = 3600.0
@@ -111,8 +112,13 @@ async def look(state: Path, base: Path, config: Config, environ: Mapping[str, st
 async def _fitting(
     verdict: Verdict, task: str, policy: Policy, home: tuple[Path, Path, Config, Mapping[str, str]]
 ) -> dict[str, bool]:
-    """Of each model that can be told by its answers to this task's probes, whether they are those of the verdict."""
+    """Of each model that can be told by its answers to this task's probes, whether they are those of the verdict. What an operator has stopped is
+    not asked.
+    """
     state, base, config, environ = home
+    stopped = {stop.scope for stop in read_stops(state)}
+    if ("all", "") in stopped or ("task", task) in stopped:
+        return {}
     judged = next((each for each in verdict.tasks if each.task == task and each.dataset), None)
     rungs = [
         rung
@@ -120,6 +126,7 @@ async def _fitting(
         if (mark := verdict.fingerprints.get(rung.model)) is not None
         and mark.probes
         and config.providers[rung.provider].kind != "embedded"
+        and ("model", rung.model) not in stopped
     ]
     if judged is None or not rungs:
         return {}

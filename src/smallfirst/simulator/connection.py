@@ -97,7 +97,7 @@ class Connection:
         """Close the socket with the answer unfinished: after what was written, or at once with RST."""
         self._watch()
         transport = self.scope[_TRANSPORT]
-        if reset:
+        if reset and not transport.is_closing():  # a client that has left has no socket any more
             linger = struct.pack("ii", 1, 0)
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         transport.close()

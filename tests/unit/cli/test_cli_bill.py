@@ -9,6 +9,7 @@ import typer
 from support.ledger import AT_MS, attempt, call, settlement
 from typer.testing import CliRunner
 
+from smallfirst.chat import Usage
 from smallfirst.cli.bill import bill
 from smallfirst.errors import SmallfirstError
 from smallfirst.ledger.ledger import Ledger
@@ -28,8 +29,8 @@ def put(state, *records):
     ledger.close()
 
 
-def run(state, *arguments):
-    result = CliRunner().invoke(app, [*arguments, "--state", str(state)], env={"COLUMNS": "200"})
+def run(state, *arguments, columns="200"):
+    result = CliRunner().invoke(app, [*arguments, "--state", str(state)], env={"COLUMNS": columns})
     if isinstance(result.exception, SmallfirstError):
         raise result.exception
     assert result.exit_code == 0, result.output
@@ -67,6 +68,16 @@ def test_the_bill_says_what_was_spent_and_what_it_is_compared_with(tmp_path):
         "simulated",
     ):
         assert told in text, told
+
+
+def test_no_number_is_cut_in_eighty_columns(tmp_path):
+    usage = Usage(input_tokens=721_456_789, cache_read_tokens=1_360_000, output_tokens=999_999)
+    many = attempt(cost_nusd=10_009_840_000_000, usage=usage, simulated=True)
+    put(tmp_path, call(many), call(attempt(status="unmet", cost_nusd=None), attempt(1, cost_nusd=None)))
+    text = run(tmp_path, "--by", "tenant,task", columns="80")
+    line = next(line for line in text.splitlines() if line.startswith("acme"))
+    assert line.split()[-8:] == ["3", "723", "M", "1.36", "M", "1", "M", "$10,009.84"]
+    assert "simulated" in text.split()
 
 
 def test_too_few_frontier_answers_are_said_in_words(tmp_path):

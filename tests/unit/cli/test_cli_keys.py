@@ -52,6 +52,17 @@ def test_a_key_is_made_shown_once_listed_and_revoked(tmp_path):
     assert len(json.loads(run(tmp_path, "list", "--all", "--json").stdout)) == 1
 
 
+def test_a_key_may_be_limited_a_minute(tmp_path):
+    run(tmp_path, "create", "web", "--requests-per-minute", "600", "--tokens-per-minute", "200000")
+    (row,) = json.loads(run(tmp_path, "list", "--json").stdout)
+    assert (row["requests_per_minute"], row["tokens_per_minute"]) == (600, 200_000)
+    assert "600 requests, 200,000 tokens" in run(tmp_path, "list").stdout
+    refused = CliRunner().invoke(
+        app, ["create", "no", "--requests-per-minute", "0", "--state", str(tmp_path)]
+    )
+    assert refused.exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

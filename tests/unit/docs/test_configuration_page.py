@@ -6,10 +6,12 @@ import msgspec
 import pytest
 
 from smallfirst.config import schema
+from smallfirst.config.budget import Alarms
 
 PAGE = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text("utf-8")
 TABLES = [
-    schema.Server, schema.Storage, schema.Timeouts, schema.Provider, schema.PriceOverride, schema.Model, schema.Budget, schema.Tenant,
+    schema.Server, schema.Storage, schema.Timeouts, schema.Provider, schema.PriceOverride, schema.Model, schema.Budget, Alarms,
+    schema.RateLimits, schema.Tenant,
     schema.Key, schema.Rung, schema.Retrieve, schema.Task, schema.TaskRouter, schema.Scorer,
     schema.TaskGate, schema.Rollout, schema.Routing, schema.Gate,
     schema.TaskCache, schema.SemanticCache, schema.Cache, schema.Learning, schema.Relay, schema.Config,

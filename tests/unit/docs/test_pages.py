@@ -24,7 +24,15 @@ PAGES = sorted(
     + [path for folder in ("docs", "design", "examples") for path in (ROOT / folder).rglob("*.md")]
 )
 
-_ENVIRON = {"OPENAI_API_KEY": "x", "ANTHROPIC_API_KEY": "x", "CACHE_URL": "redis://127.0.0.1", "GPU_KEY": "x"}
+_ENVIRON = {
+    "OPENAI_API_KEY": "x",
+    "ANTHROPIC_API_KEY": "x",
+    "CACHE_URL": "redis://127.0.0.1",
+    "GPU_KEY": "x",
+    "SMALLFIRST_APP_KEY": "x",
+    "ALARM_URL": "https://hooks.example/x",
+    "ALARM_SECRET": "x",
+}
 
 
 def name_of(path: Path) -> str:
@@ -146,7 +154,14 @@ def test_every_header_of_ours_is_named_and_no_other() -> None:
 def test_every_metric_is_named_and_no_other() -> None:
     texts = [
         text
-        for name in ("metrics.py", "aside_counts.py", "cache/counts.py", "cache/cached.py", "serve.py")
+        for name in (
+            "metrics.py",
+            "aside_counts.py",
+            "cache/counts.py",
+            "cache/cached.py",
+            "budget/exposed.py",
+            "serve.py",
+        )
         for text in constants(SOURCE / "gateway" / name)
     ]
     used = {text for text in texts if re.fullmatch(r"smallfirst_[a-z_]+", text)}

@@ -57,6 +57,16 @@ def test_anthropics_shape() -> None:
         (tree.NotAllowed("x"), (403, "permission_error"), (403, "permission_error")),
         (tree.BodyTooLarge("x"), (413, "invalid_request_error"), (413, "request_too_large")),
         (tree.BudgetExceeded("x"), (429, "insufficient_quota"), (429, "rate_limit_error")),
+        (
+            tree.RateLimited("x", scope_kind="key", counted="requests", retry_after_s=1),
+            (429, "requests"),
+            (429, "rate_limit_error"),
+        ),
+        (
+            tree.RateLimited("x", scope_kind="key", counted="output_tokens"),
+            (429, "tokens"),
+            (429, "rate_limit_error"),
+        ),
         (tree.Overloaded("x"), (503, "server_error"), (529, "overloaded_error")),
         (tree.LedgerUnavailable("x"), (503, "server_error"), (529, "overloaded_error")),
         (tree.UpstreamBroken("x"), (502, "server_error"), (502, "api_error")),
