@@ -253,7 +253,9 @@ def test_features_as_csv(logs, tmp_path, told):
     for row, one in zip(rows, told["features"], strict=True):
         assert (row["feature"], row["decision"]) == (one["name"], one["verdict"]["decision"])
         assert (row["calls"], float(row["usd_per_year"])) == ("240", one["money"]["usd_per_year"])
-        assert row["small_share_middle"] == str(one["small"]["middle"] if one["small"]["middle"] is not None else "")
+        assert row["small_share_middle"] == str(
+            one["small"]["middle"] if one["small"]["middle"] is not None else ""
+        )
     assert run("--import", logs, "--latency-ms", 500, "--csv", "-").startswith("feature,decision,what_to_do,")
     with pytest.raises(SmallfirstError, match="--csv: not both on stdout"):
         run("--import", logs, "--csv", "-", "--json")

@@ -24,7 +24,7 @@ NOW = Now(
 )
 
 
-def small(model, cost_nusd=0, **fields):
+def small(model, cost_nusd: int | None = 0, **fields):
     return attempt(0, model=model, frontier=False, cost_nusd=cost_nusd, **fields)
 
 
@@ -55,6 +55,11 @@ def found_in(state, *more, task=None, until_hour=None):
         return measured(read, Config(), task=task, until_hour=until_hour)
 
 
+def now_in(found):
+    assert found.now is not None
+    return found.now
+
+
 def basis_with(found, **changed):
     values = {name: value for name, (value, _) in found.inputs.items() if name in work().__struct_fields__}
     return basis(workload=work(**(values | changed)), hosted=None, own=None)._replace(now=found.now)
@@ -70,20 +75,20 @@ def test_it_costs_what_was_recorded_by_call_and_by_hour(tmp_path):
         "small": pytest.approx(24 * 0.003),
         "hours": pytest.approx(48.0),
     }
-    assert found.now.models == ("head", "own", "sold")
+    assert now_in(found).models == ("head", "own", "sold")
     assert [way.name for way in ways_of(whole)] == ["frontier", "frontier-cache", "now"]
 
 
 def test_of_a_task_it_is_its_part_of_the_hours_and_says_so(tmp_path):
     found = found_in(tmp_path, task="triage")
-    assert found.now.hours_usd_per_day == pytest.approx(48.0 * 5 / 15)
+    assert now_in(found).hours_usd_per_day == pytest.approx(48.0 * 5 / 15)
     assert any("own models' hours belong to no task" in remark for remark in found.remarks)
 
 
 def test_a_span_ends_where_it_is_told_to(tmp_path):
     found = found_in(tmp_path, until_hour=HOUR + 24)
     assert found.inputs["calls_per_day"] == (pytest.approx(20 * 24), "480 calls over 24 h")
-    assert found.now.hours_usd_per_day == pytest.approx(48.0)
+    assert now_in(found).hours_usd_per_day == pytest.approx(48.0)
 
 
 def test_without_a_known_price_there_is_none_and_it_is_said(tmp_path):
@@ -101,7 +106,7 @@ def test_unknown_prices_among_known_ones_are_counted_and_no_zero(tmp_path):
     odd = [call(small("engine", None), at_ms=AT_MS) for _ in range(432)]
     found = found_in(tmp_path, *odd)
     known = 48 * 0.003 / (48 * 19)  # of the priced calls of small models
-    assert found.now.small_call_usd == pytest.approx(known)
+    assert now_in(found).small_call_usd == pytest.approx(known)
     assert any("432 of 1,344 calls of small models have no known price" in told for told in found.remarks)
 
 
@@ -129,7 +134,7 @@ def test_at_another_volume_calls_follow_and_hours_do_not():
 def test_its_break_even_is_where_the_hours_are_paid_off():
     whole = basis(own=None)._replace(now=msgspec.structs.replace(NOW, small_call_usd=0.0))
     found = {(one.way, one.than): one for one in crossings(whole)}
-    saved_usd = float(whole.hosted_usd * whole.workload.small_per_day) / whole.workload.calls_per_day
+    saved_usd = float((whole.hosted_usd or 0) * whole.workload.small_per_day) / whole.workload.calls_per_day
     assert found["now", "hosted"].calls_per_day == pytest.approx(24 / saved_usd)
 
 
