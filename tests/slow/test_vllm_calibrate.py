@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from smallfirst.cli.plan import app
 from smallfirst.planning.fleet.calibrate.point import summary_of
-from smallfirst.planning.fleet.calibrate.saved import load_calibration
+from smallfirst.planning.fleet.calibrate.saved import CALIBRATIONS
 from smallfirst.training.lora.base import open_base
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ def test_a_cpu_is_calibrated_and_planned_with(vllm: VllmProcess, tmp_path: Path)
     state = ["--state", str(tmp_path)]
     done = CliRunner().invoke(app, ["calibrate", *to, *load, *served, "--save", "cpu", *state], env=environ)
     assert done.exit_code == 0, done.output
-    kept = load_calibration(tmp_path, "cpu")
+    kept = CALIBRATIONS.load(tmp_path, "cpu")
     assert kept.kv_tokens is not None
     assert kept.kv_tokens > 2048
     quiet = summary_of(kept.points[0])

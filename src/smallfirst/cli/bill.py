@@ -11,6 +11,7 @@ import msgspec
 import typer
 from rich.console import Console
 
+from smallfirst.cli.output_file import STDOUT, check_csv, check_picture, write_csv
 from smallfirst.cli.reconcile_shown import MAP, PROVIDER, RECONCILE, Account, show_reconciliation
 from smallfirst.cli.state import CONFIG, JSON, STATE, config_and_state, moment
 from smallfirst.errors import ConfigError, StateError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 _GROUPS = ("task", "model", "key", "tenant", "provider", "day", "week", "month")
 _SECONDS_PER_HOUR = 3600
 _MONTH = re.compile(r"(\d{4})-(\d{2})")
-_STDOUT = "-"
 
 
 class Pictures(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,10 +99,11 @@ def bill(
     from smallfirst.ledger.reports import Span
 
     groups = _groups(by)
-    if as_json and csv == _STDOUT:
-        raise ConfigError("not both on stdout: name a file for one of them", path="--csv")
+    check_csv(csv, as_json=as_json)
     pictures = Pictures(waterfall=picture, days=picture_days, forecast=picture_forecast)
-    _check(pictures)
+    check_picture(picture, "--picture")
+    check_picture(picture_days, "--picture-days")
+    check_picture(picture_forecast, "--picture-forecast")
     span = Span(
         since_hour=_hour(since, "--since"),
         until_hour=_hour(until, "--until"),
@@ -119,10 +120,12 @@ def bill(
         told = _told(ledger, span, groups, settings=settings, plan=plan)
         _draw(ledger, told, pictures)
     if csv is not None:
-        _write_csv(told.bill, csv)
+        from smallfirst.planning.bill.bill_csv import bill_csv
+
+        write_csv(csv, bill_csv(told.bill))
     if as_json:
         typer.echo(msgspec.json.encode(told.builtins()).decode())
-    elif csv != _STDOUT:
+    elif csv != STDOUT:
         from smallfirst.cli.bill_shown import show_bill
 
         show_bill(told.bill, Console(), ahead=told.forecast, limits=told.budgets, against=told.against_plan)
@@ -218,15 +221,6 @@ def _hour(text: str | None, option: str) -> int | None:
     return None if text is None else int(moment(text, option=option).timestamp() // _SECONDS_PER_HOUR)
 
 
-def _check(pictures: Pictures) -> None:
-    """Before anything is read: whether they can be drawn. Raises `ConfigError`."""
-    from smallfirst.drawing import altair_for
-
-    for path in (pictures.waterfall, pictures.days, pictures.forecast):
-        if path is not None:
-            altair_for(path)
-
-
 def _draw(ledger: LedgerView, told: Told, pictures: Pictures) -> None:
     if pictures == Pictures(waterfall=None, days=None, forecast=None):
         return
@@ -242,13 +236,3 @@ def _draw(ledger: LedgerView, told: Told, pictures: Pictures) -> None:
                 "the span ends before now: there is nothing to forecast", path="--picture-forecast"
             )
         draw_forecast(pictures.forecast, told.forecast)
-
-
-def _write_csv(made: Bill, target: str) -> None:
-    from smallfirst.durable import write_whole
-    from smallfirst.planning.bill.bill_csv import bill_csv
-
-    if target == _STDOUT:
-        typer.echo(bill_csv(made).encode(), nl=False)  # bytes: nothing is made of its line ends
-    else:
-        write_whole(Path(target), bill_csv(made).encode())

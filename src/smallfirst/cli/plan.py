@@ -15,7 +15,7 @@ from smallfirst.cli import plan_calibrate
 from smallfirst.cli.output_file import STDOUT, check_csv, check_picture, write_csv
 from smallfirst.cli.progress import progress_bar
 from smallfirst.cli.state import CONFIG, JSON, STATE, minute, moment, state_of
-from smallfirst.cli.table import Table, print_list
+from smallfirst.cli.table import Table, print_list, print_unread
 from smallfirst.cli.verb import Verb
 from smallfirst.errors import ConfigError
 from smallfirst.user import user_name
@@ -207,13 +207,14 @@ def compare(
 @app.command(name="list")
 def list_(state: Path | None = STATE, config: Path | None = CONFIG, as_json: bool = JSON) -> None:
     """Forecasts that are kept."""
-    from smallfirst.planning.costs.saved import listed_plans, load_plan
+    from smallfirst.planning.costs.saved import PLANS
     from smallfirst.planning.costs.words import dollars
 
     place = state_of(state, config)
-    plans = [load_plan(place, name) for name in listed_plans(place)]
+    plans, unread = PLANS.readable(place)
     if as_json:
         typer.echo(msgspec.json.encode(plans).decode())
+        print_unread(unread)
         return
     table = Table("plan", "made", "task", "way", "calls a day", "a year")
     for plan in plans:
@@ -226,7 +227,9 @@ def list_(state: Path | None = STATE, config: Path | None = CONFIG, as_json: boo
             f"{plan.day.calls:,.0f}",
             dollars(year),
         )
-    print_list(table, none="no plan is saved; smallfirst plan … --save NAME")
+    if plans or not unread:
+        print_list(table, none="no plan is saved; smallfirst plan … --save NAME")
+    print_unread(unread)
 
 
 @app.command()
@@ -254,9 +257,9 @@ def rm(
     config: Path | None = CONFIG,
 ) -> None:
     """Remove a forecast."""
-    from smallfirst.planning.costs.saved import remove_plan
+    from smallfirst.planning.costs.saved import PLANS
 
-    remove_plan(state_of(state, config), name)
+    PLANS.remove(state_of(state, config), name)
     typer.echo(f"removed the plan {name}")
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from smallfirst.cli.interrupt import run_interruptibly
 from smallfirst.cli.progress import progress_bar
 from smallfirst.cli.state import CONFIG, JSON, STATE, minute, state_of
-from smallfirst.cli.table import Table, print_list
+from smallfirst.cli.table import Table, print_list, print_unread
 from smallfirst.cli.verb import Verb
 from smallfirst.errors import ConfigError
 from smallfirst.user import user_name
@@ -134,8 +134,9 @@ def calibrate(
 @app.command(name="list")
 def list_(state: Path | None = STATE, config: Path | None = CONFIG, as_json: bool = JSON) -> None:
     """Calibrations that are kept."""
+    from smallfirst.planning.fleet.calibrate.saved import CALIBRATIONS
 
-    kept, unread = _all(state_of(state, config))
+    kept, unread = CALIBRATIONS.readable(state_of(state, config))
     if as_json:
         typer.echo(msgspec.json.encode([_without_shots(each) for each in kept]).decode())
     else:
@@ -153,8 +154,7 @@ def list_(state: Path | None = STATE, config: Path | None = CONFIG, as_json: boo
             table.add_row(*row, off, each.stopped or "complete")
         if kept or not unread:
             print_list(table, none="no calibration is saved; smallfirst plan calibrate … --save NAME")
-    for why in unread:
-        typer.echo(f"not listed: {why}", err=True)
+    print_unread(unread)
 
 
 @app.command()
@@ -168,10 +168,10 @@ def show(
     """A calibration: what was measured, and how well the model fits it."""
     from smallfirst.cli.plan_calibrate_shown import show_calibration
     from smallfirst.planning.fleet.calibrate.picture import draw_calibration
-    from smallfirst.planning.fleet.calibrate.saved import fit_of, load_calibration
+    from smallfirst.planning.fleet.calibrate.saved import CALIBRATIONS, fit_of
 
     place = state_of(state, config)
-    found = load_calibration(place, name)
+    found = CALIBRATIONS.load(place, name)
     if picture is not None:
         draw_calibration(picture, fit_of(place, name)[1], title=name)
     if as_json:
@@ -187,24 +187,10 @@ def rm(
     config: Path | None = CONFIG,
 ) -> None:
     """Remove a calibration."""
-    from smallfirst.planning.fleet.calibrate.saved import remove_calibration
+    from smallfirst.planning.fleet.calibrate.saved import CALIBRATIONS
 
-    remove_calibration(state_of(state, config), name)
+    CALIBRATIONS.remove(state_of(state, config), name)
     typer.echo(f"removed the calibration {name}")
-
-
-def _all(place: Path) -> tuple[list[Calibration], list[str]]:
-    """Those that can be read, and why others cannot."""
-    from smallfirst.errors import StateError
-    from smallfirst.planning.fleet.calibrate.saved import listed_calibrations, load_calibration
-
-    kept, unread = [], []
-    for name in listed_calibrations(place):
-        try:
-            kept.append(load_calibration(place, name))
-        except (StateError, ConfigError) as error:
-            unread.append(str(error))
-    return kept, unread
 
 
 def _key(variable: str | None) -> str | None:

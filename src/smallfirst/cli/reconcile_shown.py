@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from smallfirst.cli.output_file import STDOUT, check_csv
 from smallfirst.cli.progress import progress_bar
 from smallfirst.cli.state import moment, state_of
 from smallfirst.cli.table import Table
@@ -65,8 +66,7 @@ def show_reconciliation(wanted: Account, *, state: Path | None, config: Path | N
     from smallfirst.ledger import Ledger
     from smallfirst.planning.reconcile import Asked, reconcile
 
-    if as_json and wanted.csv == "-":
-        raise ConfigError("not both on stdout: name a file for one of them", path="--csv")
+    check_csv(wanted.csv, as_json=as_json)
     asked = Asked(
         file=wanted.file,
         providers=wanted.providers,
@@ -82,7 +82,7 @@ def show_reconciliation(wanted: Account, *, state: Path | None, config: Path | N
         raise typer.Exit(_INTERRUPTED) from None
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
-    elif wanted.csv != "-":
+    elif wanted.csv != STDOUT:
         _print(found, Console())
     if not found.equal:
         raise typer.Exit(_DIFFERS)
@@ -114,7 +114,7 @@ def _csv_of(wanted: Account, asked: Asked) -> Iterator[Told | None]:
         yield None
         return
     classes = tuple(Statement(asked.file, asked.columns).format.classes)
-    target = sys.stdout if wanted.csv == "-" else Path(wanted.csv)
+    target = sys.stdout if wanted.csv == STDOUT else Path(wanted.csv)
     try:
         with differences_csv(target, classes) as told:
             yield told

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
+import typer
 from rich import box, table
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
@@ -42,3 +44,9 @@ def print_list(listed: Table, *, none: str) -> None:
         Console().print(listed)
     else:
         Console(stderr=True, highlight=False).print(none)
+
+
+def print_unread(reasons: Sequence[str]) -> None:
+    """Says on stderr of each that is in no list why it is not."""
+    for why in reasons:
+        typer.echo(f"not listed: {why}", err=True)

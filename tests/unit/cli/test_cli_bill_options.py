@@ -230,3 +230,10 @@ def test_what_cannot_be_done_is_one_line_that_names_it(state, tmp_path, monkeypa
         run(state, *arguments)
     assert told in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--csv", "--picture", "--picture-days", "--picture-forecast"])
+def test_a_folder_that_is_not_there_is_named_and_not_made(state, tmp_path, option):
+    with pytest.raises(SmallfirstError, match=f"{option}: .* is no folder that can be written to"):
+        run(state, option, str(tmp_path / "none" / "bill.svg"))
+    assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from smallfirst.cli import plan_calibrate
 from smallfirst.cli.plan import app
 from smallfirst.errors import ConfigError, SmallfirstError, StateError
-from smallfirst.planning.fleet.calibrate.saved import load_calibration
+from smallfirst.planning.fleet.calibrate.saved import CALIBRATIONS
 
 LOAD = ("--input-tokens", "60", "--output-tokens", "4", "--spread", "0.3")
 SERVED = ("--own", "qwen2.5-0.5b", "--gpu", "other", "--max-sequences", "64")
@@ -68,7 +68,7 @@ def test_it_says_what_it_will_send_and_what_came_of_it(
     assert max(map(len, text.splitlines())) <= 80
     assert b"secret" not in (state / "calibrations" / "one.json").read_bytes()
     assert "milliseconds to the first token" in (state / "curve.svg").read_text("utf-8")
-    kept = load_calibration(state, "one")
+    kept = CALIBRATIONS.load(state, "one")
     assert [point.rate_per_s for point in kept.points] == [10, 30]
     assert kept.kv_tokens == 16 * 4096
     assert kept.stopped == ""
@@ -76,7 +76,7 @@ def test_it_says_what_it_will_send_and_what_came_of_it(
 
 def test_the_fitted_machine_is_the_engines(measured: tuple[Path, str]) -> None:
     """The engine reads a prompt's token in 0.2 ms at best: arithmetic is no faster than that, and no slower than a loaded test machine makes it."""
-    kept = load_calibration(measured[0], "one")
+    kept = CALIBRATIONS.load(measured[0], "one")
     assert kept.fit is not None
     token_s = 2 * kept.setting.shape.layer_parameters / (kept.fit.gpu.bf16_tflops_per_s * 1e12)
     assert 0.00005 < token_s < 0.002
@@ -90,7 +90,7 @@ def test_it_goes_on_where_it_ended_and_asks_nothing_twice(
     text = calibrate(engine, state, "--save", "one", rates="10,30,20")
     assert "goes on with one: measured are 10, 30" in " ".join(text.split())
     assert len(engine.bodies) - before == 3 + 40  # the first calls, and the new rate alone
-    assert [point.rate_per_s for point in load_calibration(state, "one").points] == [10, 20, 30]
+    assert [point.rate_per_s for point in CALIBRATIONS.load(state, "one").points] == [10, 20, 30]
     with pytest.raises(ConfigError, match="another seed; --replace"):
         calibrate(engine, state, "--save", "one", "--seed", "4")
 
@@ -175,10 +175,10 @@ def test_one_that_was_stopped_keeps_what_was_measured_and_goes_on(
     monkeypatch.setattr(plan_calibrate, "run_interruptibly", cut)
     text = calibrate(engine, tmp_path, "--save", "cut")
     assert "not complete: stopped by hand" in text
-    assert [point.rate_per_s for point in load_calibration(tmp_path, "cut").points] == [10]
+    assert [point.rate_per_s for point in CALIBRATIONS.load(tmp_path, "cut").points] == [10]
     monkeypatch.undo()
     calibrate(engine, tmp_path, "--save", "cut")
-    kept = load_calibration(tmp_path, "cut")
+    kept = CALIBRATIONS.load(tmp_path, "cut")
     assert ([point.rate_per_s for point in kept.points], kept.stopped) == ([10, 30], "")
 
 
@@ -216,6 +216,6 @@ def test_an_endpoint_that_is_not_there_is_told(engine: PacedEngine, tmp_path: Pa
 
 
 def test_the_setting_is_kept_as_it_was_given(measured: tuple[Path, str]) -> None:
-    kept = load_calibration(measured[0], "one").setting
+    kept = CALIBRATIONS.load(measured[0], "one").setting
     assert (kept.model, kept.gpu.name, kept.engine.max_sequences) == ("tiny", "other", 64)
     assert msgspec.json.decode(msgspec.json.encode(kept), type=type(kept)) == kept

@@ -255,3 +255,13 @@ def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path, arguments, told):
         run(tmp_path, *WORK, *SMALL[:2], *arguments)
     assert told in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_forecast_that_cannot_be_read_hides_no_other(tmp_path):
+    run(tmp_path, *WORK, *SMALL, "--save", "autumn")
+    (tmp_path / "plans" / "old.json").write_text('{"format": 99}')
+    result = CliRunner().invoke(app, ["list", "--state", str(tmp_path)])
+    assert result.exit_code == 0
+    assert "autumn" in result.stdout
+    assert "not listed:" in result.stderr
+    assert "format 99" in result.stderr

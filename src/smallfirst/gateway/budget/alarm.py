@@ -10,26 +10,18 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from smallfirst.gateway.budget.limit import Limit, PurseName
 from smallfirst.gateway.budget.period import first_day
+from smallfirst.gateway.budget.purse import NEVER, Mark, Purse
 from smallfirst.money import format_usd
-
-if TYPE_CHECKING:
-    from smallfirst.gateway.budget.purse import Purse
 
 _log = logging.getLogger(__name__)
 EVENT = "budget-alarm"
-NEVER = 2**63
-"""More than can be spent."""
-
 _PARTS = 1_000_000  # to which a threshold is exact
-Mark = tuple[float, bool, int]
-"""A threshold, whether it is told since a call did not fit (the first refusal and the last dollar are told each), and of which limit: whoever
-raises one that is reached is told of the new one too."""
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from smallfirst.gateway.budget.budgets import Budgets
 from smallfirst.gateway.budget.limit import Limit
-from smallfirst.gateway.budget.purse import Budgets
 from smallfirst.gateway.budget.webhook import Webhooks
 from smallfirst.gateway.stops import Stops
 from smallfirst.money import NUSD_PER_USD

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from smallfirst.gateway.budget.alarm import EVENT, Alarm, Alarms, alarm_of
+from smallfirst.gateway.budget.budgets import Budgets
 from smallfirst.gateway.budget.limit import Limit, PurseName
 from smallfirst.gateway.budget.period import MS_PER_DAY, first_day, hours, number
-from smallfirst.gateway.budget.purse import Budgets
 from smallfirst.gateway.budget.webhook import FAILED, SENT, Webhooks
 from smallfirst.ledger.queries import Queries
 

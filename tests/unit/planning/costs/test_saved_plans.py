@@ -8,7 +8,7 @@ from support.plans import basis
 from smallfirst.errors import ConfigError, StateError
 from smallfirst.planning.costs.inputs import Inputs
 from smallfirst.planning.costs.plan import make_plan, to_save
-from smallfirst.planning.costs.saved import check_name, listed_plans, load_plan, remove_plan, save_plan
+from smallfirst.planning.costs.saved import PLANS, check_name, load_plan, save_plan
 
 INPUTS = Inputs(
     calls_per_day=1e7, input_tokens=800, output_tokens=200, frontier_share=0.2, cache_hit_rate=0.3
@@ -29,7 +29,7 @@ def test_a_forecast_comes_back_as_it_was_made(tmp_path):
     assert load_plan(tmp_path / "state", "autumn") == plan
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert listed_plans(tmp_path / "state") == ["autumn"]
+    assert PLANS.names(tmp_path / "state") == ["autumn"]
 
 
 def test_a_day_of_it_adds_up():
@@ -54,7 +54,7 @@ def test_a_name_that_is_taken_is_not_overwritten_unasked(tmp_path):
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 65, "a\n", "naïve"])
 def test_a_name_cannot_leave_the_folder(tmp_path, name):
-    for use in (check_name, load_plan, remove_plan):
+    for use in (check_name, load_plan, PLANS.remove):
         with pytest.raises(ConfigError):
             use(tmp_path, name)
 
@@ -71,9 +71,9 @@ def test_what_is_not_there_or_not_ours_is_said(tmp_path):
         path.write_bytes(data)
         with pytest.raises(StateError, match=told):
             load_plan(tmp_path, "autumn")
-    remove_plan(tmp_path, "autumn")
+    PLANS.remove(tmp_path, "autumn")
     with pytest.raises(StateError):
-        remove_plan(tmp_path, "autumn")
+        PLANS.remove(tmp_path, "autumn")
 
 
 def test_what_can_only_be_compared_with_is_not_saved():

@@ -26,14 +26,11 @@ from smallfirst.planning.fleet.calibrate.plan import Bounds, Plan
 from smallfirst.planning.fleet.calibrate.point import Point, Shot, summary_of
 from smallfirst.planning.fleet.calibrate.prompts import Prompts, TokenRate
 from smallfirst.planning.fleet.calibrate.saved import (
+    CALIBRATIONS,
     Calibration,
     Setting,
     begun,
     fit_of,
-    listed_calibrations,
-    load_calibration,
-    remove_calibration,
-    save_calibration,
 )
 from smallfirst.planning.fleet.calibrate.sweep import next_rate
 from smallfirst.planning.fleet.roofline import kv_capacity_tokens
@@ -313,19 +310,19 @@ def made(name: str = "one", **change: object) -> Calibration:
 
 
 def test_what_is_kept_comes_back_and_is_its_owners_alone(tmp_path: Path) -> None:
-    path = save_calibration(tmp_path, made())
-    assert load_calibration(tmp_path, "one") == made()
+    path = CALIBRATIONS.save(tmp_path, made())
+    assert CALIBRATIONS.load(tmp_path, "one") == made()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert listed_calibrations(tmp_path) == ["one"]
+    assert CALIBRATIONS.names(tmp_path) == ["one"]
     assert list(path.parent.iterdir()) == [path]
-    remove_calibration(tmp_path, "one")
-    assert listed_calibrations(tmp_path) == []
+    CALIBRATIONS.remove(tmp_path, "one")
+    assert CALIBRATIONS.names(tmp_path) == []
 
 
 def test_one_that_was_begun_goes_on_only_with_the_same_setting(tmp_path: Path) -> None:
     assert begun(tmp_path, "one", setting(), replace=False) is None
-    save_calibration(tmp_path, made())
+    CALIBRATIONS.save(tmp_path, made())
     assert begun(tmp_path, "one", setting(), replace=False) == made()
     assert begun(tmp_path, "one", setting(seed=1), replace=True) is None
     changes: list[dict[str, Any]] = [
@@ -342,10 +339,10 @@ def test_what_cannot_be_planned_with_is_told(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="no calibration 'one'"):
         fit_of(tmp_path, "one")
     with pytest.raises(StateError, match="no calibration 'one'"):
-        remove_calibration(tmp_path, "one")
+        CALIBRATIONS.remove(tmp_path, "one")
     with pytest.raises(ConfigError, match="expected letters"):
-        load_calibration(tmp_path, "../one")
-    path = save_calibration(tmp_path, made())
+        CALIBRATIONS.load(tmp_path, "../one")
+    path = CALIBRATIONS.save(tmp_path, made())
     with pytest.raises(StateError, match="no fit yet"):
         fit_of(tmp_path, "one")
     for data, told in (
@@ -356,4 +353,4 @@ def test_what_cannot_be_planned_with_is_told(tmp_path: Path) -> None:
     ):
         path.write_bytes(data)
         with pytest.raises(StateError, match=told):
-            load_calibration(tmp_path, "one")
+            CALIBRATIONS.load(tmp_path, "one")

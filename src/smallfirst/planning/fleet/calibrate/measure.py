@@ -13,7 +13,7 @@ from smallfirst.planning.fleet.calibrate.endpoint import Endpoint
 from smallfirst.planning.fleet.calibrate.engine_metrics import EngineMetrics
 from smallfirst.planning.fleet.calibrate.fit import OTHER, Fit, fitted
 from smallfirst.planning.fleet.calibrate.point import Point
-from smallfirst.planning.fleet.calibrate.saved import Calibration, Setting, save_calibration
+from smallfirst.planning.fleet.calibrate.saved import CALIBRATIONS, Calibration, Setting
 from smallfirst.planning.fleet.calibrate.sweep import Swept, Watch, run_sweep
 from smallfirst.planning.fleet.catalogue import efficiency, gpu
 from smallfirst.planning.fleet.gpu import GPU
@@ -137,6 +137,6 @@ def keeper(state: Path | None) -> Callable[[Calibration], None]:
 
     def keep(made: Calibration) -> None:
         if state is not None and made.name:
-            save_calibration(state, made)
+            CALIBRATIONS.save(state, made)
 
     return keep
