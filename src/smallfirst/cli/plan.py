@@ -98,6 +98,9 @@ def compare(
         "GPUs that hold one copy of the model together; default: 1, or the fewest where the GPU is chosen.",
     ),
     precision: str | None = _option(_OWN, "bf16 or fp8; default: fp8 where the GPU has it."),
+    lora_factor: float | None = _option(
+        _OWN, "What serving adapters makes of the time of a multiplication: 1.2, say; default: 1, none."
+    ),
     rps_per_gpu: float | None = _option(
         _OWN, "Calls a second that one GPU was measured to answer, instead of the fleet model."
     ),

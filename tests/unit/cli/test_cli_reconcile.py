@@ -139,7 +139,7 @@ def test_a_file_that_cannot_be_compared_leaves_no_csv(state):
     with pytest.raises(SmallfirstError, match="line 41: spend"):
         run(state, csv_text(rows), "--csv", str(out))
     assert [path.name for path in state.parent.iterdir() if "differing" in path.name] == []
-    with pytest.raises(SmallfirstError, match="--csv: .* is no folder that can be written to"):
+    with pytest.raises(SmallfirstError, match=r"--csv: .* is no folder that can be written to"):
         run(state, csv_text(spend_logs(CALLS)), "--csv", str(state / "none" / "out.csv"))
 
 

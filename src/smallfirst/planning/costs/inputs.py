@@ -49,6 +49,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     gpu_usd_per_hour: float | None = None
     gpus_per_replica: int | None = None
     precision: Literal["bf16", "fp8"] | None = None
+    lora_factor: float | None = None
     rps_per_gpu: float | None = None
     load: float | None = None
     spare: int | None = None
@@ -85,8 +86,8 @@ ASSUMED: dict[str, tuple[Any, str]] = {
 }
 _ONLY_WITH = {
     "own": (
-        "gpu", "gpu_usd_per_hour", "gpus_per_replica", "precision", "rps_per_gpu", "load", "spare", "calibration", "gpu_file", "model_config",
-        "serverless_usd_per_gpu_second", "spot_price_factor", "ttft_ms", "latency_ms",
+        "gpu", "gpu_usd_per_hour", "gpus_per_replica", "precision", "lora_factor", "rps_per_gpu", "load", "spare", "calibration",
+        "gpu_file", "model_config", "serverless_usd_per_gpu_second", "spot_price_factor", "ttft_ms", "latency_ms",
     ),
     "serverless_usd_per_gpu_second": ("cold_start_s", "keep_warm_s"),
     "spot_price_factor": ("spot_floor_share", "preemptions_per_gpu_hour", "restart_s"),
@@ -105,6 +106,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("load", "spot_price_factor", "batch_factor"), (_LEAST, 1)),
     "spot_floor_share": (0, 1),
     "gpus_per_replica": (1, 64),
+    "lora_factor": (1, 10),
     "spare": (0, 1000),
 }
 

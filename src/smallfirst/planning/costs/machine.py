@@ -127,6 +127,8 @@ def server_of(inputs: Inputs, state: Path | None = None) -> Server:
     engine = engine_for(gpu, Engine(tensor_parallel=gpus))
     if inputs.precision is not None:
         engine = msgspec.structs.replace(engine, weights=inputs.precision, kv=inputs.precision)
+    if inputs.lora_factor is not None:
+        engine = msgspec.structs.replace(engine, lora_factor=inputs.lora_factor)
     return Server(gpu=gpu, shape=shape, engine=engine.checked(), efficiency=fleet.efficiency())
 
 
@@ -143,6 +145,7 @@ def _calibrated(inputs: Inputs, name: str, shape: Shape, state: Path | None) -> 
         ("--gpu", (inputs.gpu or "").lower(), measured.gpu.name.lower()),
         ("--precision", inputs.precision or engine.weights, engine.weights),
         ("--gpus-per-replica", inputs.gpus_per_replica or engine.tensor_parallel, engine.tensor_parallel),
+        ("--lora-factor", inputs.lora_factor or engine.lora_factor, engine.lora_factor),
     ):
         if given != was:
             raise ConfigError(f"the calibration {name!r} was measured with {was}, not {given}", path=option)

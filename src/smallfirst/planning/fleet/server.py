@@ -10,7 +10,6 @@ from smallfirst.errors import ConfigError
 from smallfirst.planning.fleet.gpu import GPU
 from smallfirst.planning.fleet.shape import BYTES, Shape
 
-LORA_FACTOR = 1.2  # what adapters cost in each multiplication: an assumption, to be replaced by a measurement
 PARALLEL = (1, 2, 4, 8)
 _LEAST_BATCHED_TOKENS = 256
 _MOST_TOKENS = 1_000_000  # of a prompt or an answer: longer ones are a slip of the pen

@@ -50,6 +50,16 @@ def test_the_whole_catalogue_is_priced_as_a_hand_does_it():
     )
 
 
+def test_adapters_slow_every_gpu_as_the_factor_says():
+    _, plain, _ = chosen(gpu="H100,L40S")
+    _, slowed, _ = chosen(gpu="H100,L40S", lora_factor=1.2)
+    for gpu, one in by_name(plain).items():
+        ratio = one.use.saturated_rps / by_name(slowed)[gpu].use.saturated_rps
+        assert 1.05 < ratio < 1.2  # of the layers' products alone
+    with pytest.raises(ConfigError, match="--lora-factor"):
+        chosen(gpu="H100,L40S", lora_factor=0.9)
+
+
 def test_only_the_cheapest_are_simulated_and_fewer_where_calls_are_long(monkeypatch):
     simulated = [one.gpu for one in chosen()[1].candidates if one.use is not None and one.use.latency]
     assert simulated == ["RTX-4090", "L40S", "H100"]
