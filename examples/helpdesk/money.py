@@ -53,7 +53,7 @@ def show_money(config: Path, simulated: str, log: Path, sent: Sequence[int], con
         "What would a million triage calls a day cost, each way, with the hits and shares that were measured?",
         *("plan", "--from-ledger", "--task", TRIAGE, "--calls-per-day", CALLS_A_DAY),
         *("--hosted", "0.10/0.50", "--own", "llama-3.1-8b", "--gpu", "H100"),
-        lines=13,
+        lines=12,
     )
     look_further(config, log, console)
 
